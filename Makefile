@@ -1,0 +1,45 @@
+# Every target makes its own environment first. `make demo` and `make test` are all that a newcomer needs.
+.DEFAULT_GOAL := help
+.PHONY: help demo test soak dev lint format bench docs clean lock
+SHELL := /bin/sh
+
+py := .venv/bin/python
+funnelhouse := $(py) -m orchestration.cli
+scale ?= medium
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+.venv/.complete: requirements.lock pyproject.toml scripts/bootstrap.sh
+	@./scripts/bootstrap.sh
+
+demo: .venv/.complete ## the whole flow on the simulated company: sandbox, extraction, warehouse, audits, publication, summary
+	@$(funnelhouse) demo --scale $(scale)
+
+test: .venv/.complete ## all tests (about ten minutes at most, no network, no credentials)
+	@$(py) -m pytest
+
+soak: .venv/.complete ## sixty simulated days, one run a day, against one full run at the end
+	@$(py) -m pytest -m soak tests/integration/test_simulated_days.py
+
+dev: .venv/.complete ## the Dagster UI on 127.0.0.1:3000, on the data folder that `make demo` filled
+	@$(funnelhouse) dev
+
+lint: .venv/.complete ## ruff, mypy, sqlfluff, Dagster's own validation
+	@$(py) -m ruff check .
+	@$(py) -m ruff format --check .
+	@$(py) -m mypy
+	@$(py) -m sqlfluff lint --processes 2 --disable-progress-bar dbt_project/models dbt_project/tests
+	@$(funnelhouse) validate
+
+format: .venv/.complete ## let ruff and sqlfluff mend what they can
+	@$(py) -m ruff check --fix .
+	@$(py) -m ruff format .
+	@$(py) -m sqlfluff fix --processes 2 --disable-progress-bar dbt_project/models dbt_project/tests
+
+lock: ## resolve requirements.lock anew (needs uv)
+	@uv pip compile pyproject.toml --extra dev --python-version 3.11 --universal --generate-hashes --no-emit-index-url \
+		--no-header --no-strip-extras --quiet --output-file requirements.lock
+
+clean: ## remove what runs made (the data folder too), keep .venv
+	@rm -rf data dbt_project/target dbt_project/logs logs .pytest_cache .mypy_cache .ruff_cache .hypothesis
