@@ -1,6 +1,6 @@
 # Every target makes its own environment first. `make demo` and `make test` are all that a newcomer needs.
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak dev lint format bench docs clean lock
+.PHONY: help demo test soak dev lint format clean lock
 SHELL := /bin/sh
 
 py := .venv/bin/python
