@@ -1,0 +1,222 @@
+{#
+What belongs here: the SQL that engines spell differently, dispatched: types, JSON, ordered lists, digests, time
+zones, calendars, differences of time. The default branch is DuckDB; spark__ branches give the same results.
+#}
+
+{% macro text_type() %}{{ return(adapter.dispatch('text_type', 'funnelhouse')()) }}{% endmacro %}
+{% macro default__text_type() %}{{ return('varchar') }}{% endmacro %}
+{% macro spark__text_type() %}{{ return('string') }}{% endmacro %}
+
+{# One value of a JSON text, as text; NULL where the path is absent or the text is no JSON. Path: 'a' or 'a.b'. #}
+{% macro json_text(json, path) %}{{ return(adapter.dispatch('json_text', 'funnelhouse')(json, path)) }}{% endmacro %}
+{% macro default__json_text(json, path) -%}
+json_extract_string(try_cast({{ json }} as json), '$."{{ path.split('.') | join('"."') }}"')
+{%- endmacro %}
+{% macro spark__json_text(json, path) -%}
+get_json_object({{ json }}, '$.{{ path }}')
+{%- endmacro %}
+
+{# A JSON array of texts as an engine's array of text (NULL and bad JSON: NULL). For `unnest_list`. #}
+{% macro json_list(json) %}{{ return(adapter.dispatch('json_list', 'funnelhouse')(json)) }}{% endmacro %}
+{% macro default__json_list(json) -%}
+from_json(try_cast({{ json }} as json), '["varchar"]')
+{%- endmacro %}
+{% macro spark__json_list(json) -%}
+from_json({{ json }}, 'array<string>')
+{%- endmacro %}
+
+{# One row per element of an array: use in the select list of its own CTE. #}
+{% macro explode_list(list) %}{{ return(adapter.dispatch('explode_list', 'funnelhouse')(list)) }}{% endmacro %}
+{% macro default__explode_list(list) -%}unnest({{ list }}){%- endmacro %}
+{% macro spark__explode_list(list) -%}explode({{ list }}){%- endmacro %}
+
+{# Aggregate: the distinct values of an expression as text holding a sorted JSON array ('[]' where there is none). #}
+{% macro sorted_json_list(expression) %}
+    {{ return(adapter.dispatch('sorted_json_list', 'funnelhouse')(expression)) }}
+{% endmacro %}
+{% macro default__sorted_json_list(expression) -%}
+coalesce(cast(to_json(list(distinct {{ expression }} order by {{ expression }}) filter (where {{ expression }} is not null)) as varchar), '[]')
+{%- endmacro %}
+{% macro spark__sorted_json_list(expression) -%}
+to_json(array_sort(collect_set({{ expression }})))
+{%- endmacro %}
+
+{# Aggregate: the values of an expression, in the order of another, as text holding a JSON array (repeats kept). #}
+{% macro ordered_json_list(expression, order_by) %}
+    {{ return(adapter.dispatch('ordered_json_list', 'funnelhouse')(expression, order_by)) }}
+{% endmacro %}
+{% macro default__ordered_json_list(expression, order_by) -%}
+coalesce(cast(to_json(list({{ expression }} order by {{ order_by }})) as varchar), '[]')
+{%- endmacro %}
+{% macro spark__ordered_json_list(expression, order_by) -%}
+to_json(transform(array_sort(collect_list(struct({{ order_by }}, {{ expression }} as listed))), x -> x.listed))
+{%- endmacro %}
+
+{% macro digest_md5(expression) -%}md5({{ expression }}){%- endmacro %}
+{% macro digest_sha256(expression) %}
+    {{ return(adapter.dispatch('digest_sha256', 'funnelhouse')(expression)) }}
+{% endmacro %}
+{% macro default__digest_sha256(expression) -%}sha256({{ expression }}){%- endmacro %}
+{% macro spark__digest_sha256(expression) -%}sha2({{ expression }}, 256){%- endmacro %}
+
+{# md5 of the parts: null-safe, joined with a separator that cannot occur in them. #}
+{% macro surrogate_key(parts) -%}
+md5(
+    {%- for part in parts -%}
+    coalesce(cast({{ part }} as {{ text_type() }}), chr(30)){% if not loop.last %} || chr(31) || {% endif %}
+    {%- endfor -%}
+)
+{%- endmacro %}
+
+{# A UTC timestamp's wall clock in a time zone (a column or a quoted literal). #}
+{% macro from_utc(timestamp, time_zone) %}
+    {{ return(adapter.dispatch('from_utc', 'funnelhouse')(timestamp, time_zone)) }}
+{% endmacro %}
+{% macro default__from_utc(timestamp, time_zone) -%}
+timezone({{ time_zone }}, timezone('UTC', {{ timestamp }}))
+{%- endmacro %}
+{% macro spark__from_utc(timestamp, time_zone) -%}from_utc_timestamp({{ timestamp }}, {{ time_zone }}){%- endmacro %}
+
+{# A wall clock in a time zone as zone-less UTC. #}
+{% macro to_utc(timestamp, time_zone) %}
+    {{ return(adapter.dispatch('to_utc', 'funnelhouse')(timestamp, time_zone)) }}
+{% endmacro %}
+{% macro default__to_utc(timestamp, time_zone) -%}
+timezone('UTC', timezone({{ time_zone }}, {{ timestamp }}))
+{%- endmacro %}
+{% macro spark__to_utc(timestamp, time_zone) -%}to_utc_timestamp({{ timestamp }}, {{ time_zone }}){%- endmacro %}
+
+{# The two ways in which a timestamp becomes a date: in the reporting time zone, or in an account's own. #}
+{% macro reporting_date(timestamp) -%}
+cast({{ from_utc(timestamp, "'" ~ var('reporting_time_zone') ~ "'") }} as date)
+{%- endmacro %}
+{% macro account_date(timestamp, time_zone) -%}
+cast({{ from_utc(timestamp, "coalesce(" ~ time_zone ~ ", '" ~ var('reporting_time_zone') ~ "')") }} as date)
+{%- endmacro %}
+
+{# Elapsed time between two timestamps, as double, sub-seconds included; negative where `later` is earlier. #}
+{% macro seconds_between(earlier, later) %}
+    {{ return(adapter.dispatch('seconds_between', 'funnelhouse')(earlier, later)) }}
+{% endmacro %}
+{% macro default__seconds_between(earlier, later) -%}
+(cast(epoch_us({{ later }}) - epoch_us({{ earlier }}) as double) / 1000000.0)
+{%- endmacro %}
+{% macro spark__seconds_between(earlier, later) -%}
+(cast(unix_micros({{ later }}) - unix_micros({{ earlier }}) as double) / 1000000.0)
+{%- endmacro %}
+{% macro hours_between(earlier, later) -%}
+({{ seconds_between(earlier, later) }} / 3600.0)
+{%- endmacro %}
+{% macro days_between(earlier, later) -%}
+({{ seconds_between(earlier, later) }} / 86400.0)
+{%- endmacro %}
+
+{# Whole days between two dates, as bigint. #}
+{% macro date_diff_days(earlier, later) %}
+    {{ return(adapter.dispatch('date_diff_days', 'funnelhouse')(earlier, later)) }}
+{% endmacro %}
+{% macro default__date_diff_days(earlier, later) -%}
+cast(date_diff('day', cast({{ earlier }} as date), cast({{ later }} as date)) as bigint)
+{%- endmacro %}
+{% macro spark__date_diff_days(earlier, later) -%}
+cast(datediff(cast({{ later }} as date), cast({{ earlier }} as date)) as bigint)
+{%- endmacro %}
+
+{# Whole calendar months between two dates (first of month to first of month), as bigint. #}
+{% macro date_diff_months(earlier, later) -%}
+cast(
+    (extract(year from {{ later }}) - extract(year from {{ earlier }})) * 12
+    + extract(month from {{ later }}) - extract(month from {{ earlier }}) as bigint
+)
+{%- endmacro %}
+
+{# A date moved by a whole number of days (any integer expression), and by whole months. #}
+{% macro add_days(date, days) %}{{ return(adapter.dispatch('add_days', 'funnelhouse')(date, days)) }}{% endmacro %}
+{% macro default__add_days(date, days) -%}
+cast(cast({{ date }} as date) + cast({{ days }} as integer) as date)
+{%- endmacro %}
+{% macro spark__add_days(date, days) -%}date_add({{ date }}, cast({{ days }} as int)){%- endmacro %}
+{% macro add_months(date, months) %}
+    {{ return(adapter.dispatch('add_months', 'funnelhouse')(date, months)) }}
+{% endmacro %}
+{% macro default__add_months(date, months) -%}
+cast(cast({{ date }} as date) + to_months(cast({{ months }} as integer)) as date)
+{%- endmacro %}
+{% macro spark__add_months(date, months) -%}add_months({{ date }}, cast({{ months }} as int)){%- endmacro %}
+
+{# A timestamp moved by any number of seconds (an expression; may be fractional or negative). #}
+{% macro add_seconds(timestamp, seconds) %}
+    {{ return(adapter.dispatch('add_seconds', 'funnelhouse')(timestamp, seconds)) }}
+{% endmacro %}
+{% macro default__add_seconds(timestamp, seconds) -%}
+({{ timestamp }} + to_microseconds(cast(({{ seconds }}) * 1000000 as bigint)))
+{%- endmacro %}
+{% macro spark__add_seconds(timestamp, seconds) -%}
+timestamp_micros(unix_micros({{ timestamp }}) + cast(({{ seconds }}) * 1000000 as bigint))
+{%- endmacro %}
+
+{# A select of one row per day, column date_day, both ends included; ends are SQL dates (scalars). #}
+{% macro day_spine(first, last) %}{{ return(adapter.dispatch('day_spine', 'funnelhouse')(first, last)) }}{% endmacro %}
+{% macro default__day_spine(first, last) -%}
+select cast(days.day_at as date) as date_day
+from (
+    select unnest(generate_series(cast({{ first }} as timestamp), cast({{ last }} as timestamp), interval 1 day)) as day_at
+) as days
+{%- endmacro %}
+{% macro spark__day_spine(first, last) -%}
+select explode(sequence(cast({{ first }} as date), cast({{ last }} as date), interval 1 day)) as date_day
+{%- endmacro %}
+
+{# Monday 1 to Sunday 7. #}
+{% macro iso_weekday(date) %}{{ return(adapter.dispatch('iso_weekday', 'funnelhouse')(date)) }}{% endmacro %}
+{% macro default__iso_weekday(date) -%}cast(isodow({{ date }}) as bigint){%- endmacro %}
+{% macro spark__iso_weekday(date) -%}cast(weekday({{ date }}) + 1 as bigint){%- endmacro %}
+
+{# First day of a period_grain (week, month, fiscal_quarter) that holds a date. #}
+{% macro period_start(grain, date) -%}
+{%- if grain == 'week' -%}
+cast(date_trunc('week', {{ date }}) as date)
+{%- elif grain == 'month' -%}
+cast(date_trunc('month', {{ date }}) as date)
+{%- elif grain == 'fiscal_quarter' -%}
+{{ fiscal_quarter_start(date) }}
+{%- else -%}
+{{ exceptions.raise_compiler_error("period_start: unknown grain '" ~ grain ~ "'") }}
+{%- endif -%}
+{%- endmacro %}
+{% macro fiscal_quarter_start(date) -%}
+{%- set shift = (var('fiscal_year_start_month') | int) - 1 -%}
+{{ add_months("date_trunc('quarter', " ~ add_months(date, -shift) ~ ")", shift) }}
+{%- endmacro %}
+
+{# Quotient as double; NULL where the divisor is 0 or NULL. #}
+{% macro safe_divide(numerator, denominator) -%}
+(cast({{ numerator }} as double) / nullif(cast({{ denominator }} as double), 0))
+{%- endmacro %}
+
+{# Does a text match a regular expression anywhere (RE2 and Java agree on what the seeds use)? NULL counts as ''. #}
+{% macro regex_matches(text, pattern) %}
+    {{ return(adapter.dispatch('regex_matches', 'funnelhouse')(text, pattern)) }}
+{% endmacro %}
+{% macro default__regex_matches(text, pattern) -%}regexp_matches(coalesce({{ text }}, ''), {{ pattern }}){%- endmacro %}
+{% macro spark__regex_matches(text, pattern) -%}(coalesce({{ text }}, '') rlike {{ pattern }}){%- endmacro %}
+{# The first group of the first match; NULL where nothing matches. #}
+{% macro regex_extract(text, pattern, group=1) -%}
+nullif(regexp_extract({{ text }}, {{ pattern }}, {{ group }}), '')
+{%- endmacro %}
+
+{# Host of a URL, lower case, without "www." and port; NULL where there is none. #}
+{% macro url_host(url) -%}
+nullif(regexp_replace(lower(regexp_extract({{ url }}, '^[a-zA-Z][a-zA-Z0-9+.-]*://([^/?#:]+)', 1)), '^www[.]', ''), '')
+{%- endmacro %}
+{# Path of a URL, at least "/"; NULL where the URL is NULL. #}
+{% macro url_path(url) -%}
+case
+    when {{ url }} is not null
+        then coalesce(nullif(regexp_extract({{ url }}, '^(?:[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#]+)?(/[^?#]*)', 1), ''), '/')
+end
+{%- endmacro %}
+{# Value of one query parameter, still percent-encoded; NULL where absent or empty. #}
+{% macro url_parameter(url, name) -%}
+nullif(regexp_extract({{ url }}, '[?&]{{ name }}=([^&#]*)', 1), '')
+{%- endmacro %}

@@ -1,0 +1,1 @@
+{{ union_canonical('ad_clicks') }}
