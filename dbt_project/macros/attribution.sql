@@ -1,0 +1,140 @@
+{#
+What belongs here: the names of the attribution models. A model is a column credit_<name> of fct_attribution; every
+report in long form goes over this list.
+#}
+{% macro attribution_models() %}
+{{ return(['first_touch', 'last_touch', 'last_non_direct', 'linear', 'position_based', 'time_decay']) }}
+{% endmacro %}
+
+{# The lookback of a conversion type in days, from the var; a type that is not there has 30. #}
+{% macro lookback_days(conversion_type) -%}
+case {{ conversion_type }}
+{%- for name, days in var('attribution_lookback_days').items() %} when '{{ name }}' then {{ days }}{% endfor %} else 30 end
+{%- endmacro %}
+
+{#
+Attributed conversions beside spend, day by day: `key` is channel or campaign_id. Spend has no conversion type, model
+or date basis, so it stands whole in each slice of (date_basis, conversion_type, model): add it up within one slice.
+Within a slice, is_new_customer splits a day's conversions: `spend` is shared between the two rows by conversions
+(the rest of a cent on the false row, which always exists), so that a slice adds up to the source's total, while
+`key_spend` is the day's whole spend, against which cost per conversion and ROAS are taken.
+#}
+{% macro attributed_with_spend(key) %}
+daily as (
+    select
+        date,
+        date_basis,
+        {{ key }},
+        conversion_type,
+        is_new_customer,
+        model,
+        sum(conversions) as conversions,
+        case when count(value) = count(*) then sum(value) end as value,
+        case when count(value_net) = count(*) then sum(value_net) end as value_net
+    from {{ ref('int_attribution_daily') }}
+    group by date, date_basis, {{ key }}, conversion_type, is_new_customer, model
+),
+
+spend as (
+    select
+        date,
+        coalesce({{ key }}, '(not set)') as {{ key }},
+        sum(spend) as spend
+    from {{ ref('fct_ad_performance_daily') }}
+    group by date, coalesce({{ key }}, '(not set)')
+    having sum(spend) != 0
+),
+
+spend_rows as (
+    select
+        spend.date,
+        bases.date_basis,
+        spend.{{ key }},
+        types.conversion_type,
+        false as is_new_customer,
+        models.model,
+        spend.spend
+    from spend
+    cross join (
+        select 'conversion' as date_basis
+        union all
+        select 'touch' as date_basis
+    ) as bases
+    cross join {{ ref('conversion_types') }} as types
+    cross join (
+        {%- for model in attribution_models() %}
+        select '{{ model }}' as model
+        {%- if not loop.last %}
+        union all
+        {%- endif %}
+        {%- endfor %}
+    ) as models
+),
+
+combined as (
+    select
+        coalesce(daily.date, spend_rows.date) as date,
+        coalesce(daily.date_basis, spend_rows.date_basis) as date_basis,
+        coalesce(daily.{{ key }}, spend_rows.{{ key }}) as {{ key }},
+        coalesce(daily.conversion_type, spend_rows.conversion_type) as conversion_type,
+        coalesce(daily.is_new_customer, spend_rows.is_new_customer) as is_new_customer,
+        coalesce(daily.model, spend_rows.model) as model,
+        coalesce(daily.conversions, 0.0) as conversions,
+        -- A value without an exchange rate stays NULL; only a row of spend alone has value 0.
+        case when daily.date is null then 0 else daily.value end as value,
+        case when daily.date is null then 0 else daily.value_net end as value_net
+    from daily
+    full outer join spend_rows
+        on
+            daily.date = spend_rows.date
+            and daily.date_basis = spend_rows.date_basis
+            and daily.{{ key }} = spend_rows.{{ key }}
+            and daily.conversion_type = spend_rows.conversion_type
+            and daily.is_new_customer = spend_rows.is_new_customer
+            and daily.model = spend_rows.model
+),
+
+shared as (
+    select
+        combined.*,
+        coalesce(spend.spend, 0) as key_spend,
+        sum(case when combined.is_new_customer then combined.conversions else 0.0 end) over (
+            partition by combined.date, combined.date_basis, combined.{{ key }}, combined.conversion_type, combined.model
+        ) as new_conversions,
+        sum(combined.conversions) over (
+            partition by combined.date, combined.date_basis, combined.{{ key }}, combined.conversion_type, combined.model
+        ) as all_conversions
+    from combined
+    left join spend
+        on combined.date = spend.date and combined.{{ key }} = spend.{{ key }}
+),
+
+with_new_spend as (
+    select
+        *,
+        case
+            when all_conversions > 0
+                then cast(cast(key_spend as double) * new_conversions / all_conversions as decimal(19, 4))
+            else cast(0 as decimal(19, 4))
+        end as new_spend
+    from shared
+),
+
+final as (
+    select
+        date,
+        date_basis,
+        {{ key }},
+        conversion_type,
+        is_new_customer,
+        model,
+        cast(conversions as double) as conversions,
+        cast(value as decimal(19, 4)) as value,
+        cast(value_net as decimal(19, 4)) as value_net,
+        cast(case when is_new_customer then new_spend else key_spend - new_spend end as decimal(19, 4)) as spend,
+        cast(key_spend as decimal(19, 4)) as key_spend,
+        case when conversions > 0 then {{ safe_divide('key_spend', 'conversions') }} end as cost_per_conversion,
+        {{ safe_divide('value', 'key_spend') }} as roas
+    from with_new_spend
+)
+{% endmacro %}
