@@ -1,0 +1,357 @@
+"""Great Expectations at the raw boundary, as Dagster asset checks: what dbt's tests cannot see.
+
+Volume (no raw table loses most of its rows between two runs) holds for every table without being declared. Distribution, drift
+against the previous run and totals across sources are declared by each system in `ingestion/<system>/expectations.yml`:
+
+    - name: spend_is_plausible          # the check's name
+      table: ad_performance             # the raw table (asset) that it belongs to
+      description: ...
+      sql: select ... from {raw}.ad_performance group by ...     # an aggregate or a sample, never millions of rows
+      compare: {key: [network], values: [spend]}                 # optional: adds spend_previous and spend_ratio
+      expect:
+        - {type: expect_column_values_to_be_between, severity: critical, column: spend, min_value: 0}
+
+`severity` is Great Expectations' own: `critical` blocks the build, `warning` and `info` do not. The library takes 6 s to
+import, so it is imported inside the check; DuckDB's answer goes to it as a pandas frame, because its own SQL datasource fails on
+DuckDB 2.0. Each result is kept in `ops.raw_checks`, the values to compare with in `ops.raw_baselines`; Data Docs lie in
+`<data folder>/gx`.
+"""
+
+import datetime as dt
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckKey,
+    AssetCheckResult,
+    AssetChecksDefinition,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    AssetKey,
+    MetadataValue,
+    multi_asset_check,
+)
+
+import ingestion
+from orchestration.errors import Problem
+from orchestration.progress import report
+from orchestration.resources import WRITER_POOL, House
+
+PHASE = "check raw data"
+KEPT_RESULTS = 10  # of each suite, in Data Docs
+MIN_VOLUME_RATIO = 0.5
+TABLES = """
+create schema if not exists ops;
+create table if not exists ops.raw_baselines (
+    check_name varchar, key varchar, measure varchar, value double, run_id varchar, observed_at timestamp
+);
+create table if not exists ops.raw_checks (
+    run_id varchar, checked_at timestamp, check_name varchar, raw_table varchar, passed boolean, severity varchar,
+    failed_expectations varchar, sql varchar
+);
+"""
+
+
+@dataclass(frozen=True)
+class RawCheck:
+    """One declared check on one raw table."""
+
+    system: str
+    name: str
+    table: str
+    sql: str
+    expect: Sequence[Mapping[str, Any]]
+    description: str = ""
+    key: Sequence[str] = ()
+    values: Sequence[str] = ()
+
+    @property
+    def dataset(self) -> str:
+        return f"raw_{self.system}"
+
+    @property
+    def asset_key(self) -> AssetKey:
+        return AssetKey([self.dataset, self.table])
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.dataset}.{self.table}.{self.name}"
+
+    def statement(self) -> str:
+        return self.sql.replace("{raw}", self.dataset).strip()
+
+    def spec(self) -> AssetCheckSpec:
+        return AssetCheckSpec(
+            name=self.name,
+            asset=self.asset_key,
+            description=self.description,
+            blocking=any(rule.get("severity", "critical") == "critical" for rule in self.expect),
+            metadata={"sql": MetadataValue.md(f"```sql\n{self.statement()}\n```")},
+        )
+
+
+@dataclass
+class Outcome:
+    """What a check found: `severity` is the worst of the failed expectations' (None: all hold)."""
+
+    passed: bool
+    severity: str | None
+    failures: list[str] = field(default_factory=list)
+    rows: list[dict[str, str]] = field(default_factory=list)
+
+
+def volume_check(system: str, table: str) -> RawCheck:
+    """Of one run to the next a raw table may not lose half of its rows: the sign of a wiped or half-read source."""
+    return RawCheck(
+        system=system,
+        name="volume",
+        table=table,
+        description=(
+            f"Rows now against the run before: fewer than {MIN_VOLUME_RATIO:.0%} of them means that the source was "
+            "read by half or wiped."
+        ),
+        sql=f"select '{table}' as table_name, count(*) as row_count from {{raw}}.\"{table}\"",
+        key=("table_name",),
+        values=("row_count",),
+        expect=(
+            {
+                "type": "expect_column_values_to_be_between",
+                "severity": "critical",
+                "column": "row_count_ratio",
+                "min_value": MIN_VOLUME_RATIO,
+            },
+        ),
+    )
+
+
+def declared_checks(system: str, folder: Path | None = None) -> list[RawCheck]:
+    """The checks that a system declares in its expectations.yml ([] where it has none)."""
+    file = (folder or Path(ingestion.__path__[0]) / system) / "expectations.yml"
+    if not file.is_file():
+        return []
+    checks = []
+    for entry in yaml.safe_load(file.read_text(encoding="utf-8")) or []:
+        unknown = set(entry) - {"name", "table", "description", "sql", "compare", "expect"}
+        missing = {"name", "table", "sql", "expect"} - set(entry)
+        if unknown or missing:
+            raise Problem(
+                f"{file}: check {entry.get('name', '?')} "
+                + (
+                    f"lacks {', '.join(sorted(missing))}."
+                    if missing
+                    else f"has unknown keys {', '.join(sorted(unknown))}."
+                )
+            )
+        compare = entry.get("compare") or {}
+        checks.append(
+            RawCheck(
+                system=system,
+                name=entry["name"],
+                table=entry["table"],
+                sql=entry["sql"],
+                description=entry.get("description", ""),
+                expect=entry["expect"],
+                key=tuple(compare.get("key", ())),
+                values=tuple(compare.get("values", ())),
+            )
+        )
+    return checks
+
+
+def build_checks(system: str, tables: Sequence[str]) -> AssetChecksDefinition:
+    """All checks of one system's raw tables, as one step."""
+    checks = [volume_check(system, table) for table in tables]
+    checks += [check for check in declared_checks(system) if check.table in tables]
+    by_key = {AssetCheckKey(check.asset_key, check.name): check for check in checks}
+
+    @multi_asset_check(
+        name=f"check_raw_{system}",
+        specs=[check.spec() for check in checks],
+        can_subset=True,
+        pool=WRITER_POOL,
+    )
+    def check_raw(context: AssetCheckExecutionContext, house: House) -> Iterator[AssetCheckResult]:
+        paths = house.enter(context)
+        selected = [check for key, check in by_key.items() if key in context.selected_asset_check_keys]
+        suite = Validator(paths.gx_dir)
+        with house.warehouse() as connection:
+            connection.execute(TABLES)
+            for number, check in enumerate(selected, 1):
+                report(PHASE, check.full_name, number, len(selected))
+                outcome = run_check(check, connection, suite, context.run.run_id)
+                yield _result(check, outcome, suite.docs_index)
+            suite.write_docs()
+        report(PHASE, f"{system}: {len(selected)} checks", finished=True)
+
+    return check_raw
+
+
+def run_check(check: RawCheck, connection: Any, validator: "Validator", run_id: str) -> Outcome:
+    """Run one check, keep its result, and keep its values as the next run's baseline if it passed."""
+    frame = connection.execute(check.statement()).df()
+    measured = frame.copy()
+    if check.values:
+        frame = _with_previous(check, connection, frame)
+    outcome = validator.validate(check.full_name, frame, check.expect)
+    now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+    if check.values and outcome.severity != "critical":
+        connection.execute("delete from ops.raw_baselines where check_name = ?", [check.full_name])
+        rows = [
+            [check.full_name, _key(record, check.key), measure, float(record[measure]), run_id, now]
+            for record in measured.to_dict("records")
+            for measure in check.values
+            if record[measure] is not None and record[measure] == record[measure]
+        ]
+        if rows:
+            connection.executemany("insert into ops.raw_baselines values (?, ?, ?, ?, ?, ?)", rows)
+    connection.execute(
+        "insert into ops.raw_checks values (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            run_id,
+            now,
+            check.name,
+            f"{check.dataset}.{check.table}",
+            outcome.passed,
+            outcome.severity,
+            json.dumps(outcome.failures),
+            check.statement(),
+        ],
+    )
+    return outcome
+
+
+def _key(record: Mapping[str, Any], columns: Sequence[str]) -> str:
+    return json.dumps([str(record[column]) for column in columns])
+
+
+def _with_previous(check: RawCheck, connection: Any, frame: Any) -> Any:
+    """Add `<value>_previous` and `<value>_ratio`; both empty where the previous run has no such value."""
+    stored = {
+        (key, measure): value
+        for key, measure, value in connection.execute(
+            "select key, measure, value from ops.raw_baselines where check_name = ?", [check.full_name]
+        ).fetchall()
+    }
+    keys = [_key(record, check.key) for record in frame.to_dict("records")]
+    for measure in check.values:
+        before = [stored.get((key, measure)) for key in keys]
+        now = frame[measure].tolist()
+        frame[f"{measure}_previous"] = [float("nan") if value is None else value for value in before]
+        frame[f"{measure}_ratio"] = [
+            float("nan") if not old or new is None else float(new) / old
+            for new, old in zip(now, before, strict=True)
+        ]
+    return frame
+
+
+class Validator:
+    """Great Expectations over pandas frames, with its files in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        import great_expectations as gx
+        from great_expectations.data_context.types.base import ProgressBarsConfig
+
+        self.folder = folder
+        self._gx = gx
+        self._context = gx.get_context(mode="file", project_root_dir=str(folder))
+        self._context.variables.progress_bars = ProgressBarsConfig(globally=False)
+        self._source = self._context.data_sources.add_or_update_pandas("raw")
+
+    @property
+    def docs_index(self) -> Path:
+        return self.folder / "gx" / "uncommitted" / "data_docs" / "local_site" / "index.html"
+
+    def validate(self, name: str, frame: Any, rules: Sequence[Mapping[str, Any]]) -> Outcome:
+        """Hold a frame against a suite of expectations."""
+        from great_expectations.expectations.registry import get_expectation_impl
+
+        suite = self._gx.ExpectationSuite(name=name)
+        for rule in rules:
+            arguments = {key: value for key, value in rule.items() if key != "type"}
+            arguments.setdefault("severity", "critical")
+            suite.add_expectation(get_expectation_impl(rule["type"])(**arguments))
+        suite = self._context.suites.add_or_update(suite)
+        if name in self._source.get_asset_names():
+            asset = self._source.get_asset(name)
+            batch = asset.get_batch_definition("frame")
+        else:
+            asset = self._source.add_dataframe_asset(name)
+            batch = asset.add_batch_definition_whole_dataframe("frame")
+        definition = self._context.validation_definitions.add_or_update(
+            self._gx.ValidationDefinition(name=name, data=batch, suite=suite)
+        )
+        found = definition.run(batch_parameters={"dataframe": frame})
+        worst = found.get_max_severity_failure()
+        failed = [result for result in found.results if not result.success]
+        return Outcome(
+            passed=bool(found.success),
+            severity=None if worst is None else str(getattr(worst, "value", worst)),
+            failures=[_sentence(result) for result in failed],
+            rows=[
+                {column: str(value) for column, value in record.items()}
+                for record in frame.head(10).to_dict("records")
+            ],
+        )
+
+    def write_docs(self) -> None:
+        """Write the Data Docs anew, over the newest results of each suite."""
+        results = self.folder / "gx" / "uncommitted" / "validations"
+        for suite in results.glob("*/__none__") if results.is_dir() else ():
+            for old in sorted(suite.iterdir())[:-KEPT_RESULTS]:
+                for file in sorted(old.rglob("*"), reverse=True):
+                    file.unlink() if file.is_file() else file.rmdir()
+                old.rmdir()
+        self._context.build_data_docs()
+
+
+def _sentence(result: Any) -> str:
+    """One failed expectation as a person reads it."""
+    config = result.expectation_config
+    arguments = {
+        key: value for key, value in config.kwargs.items() if key not in {"batch_id"} and value is not None
+    }
+    if result.exception_info and result.exception_info.get("raised_exception"):
+        return f"{config.type}({arguments}) could not be evaluated"
+    seen = result.result.get("partial_unexpected_list") or result.result.get("observed_value")
+    return f"{config.type}({', '.join(f'{k}={v}' for k, v in arguments.items())}): found {seen}"
+
+
+def _result(check: RawCheck, outcome: Outcome, docs: Path) -> AssetCheckResult:
+    columns = list(outcome.rows[0]) if outcome.rows else []
+    table = "\n".join(
+        [
+            "| " + " | ".join(columns) + " |",
+            "|" + "---|" * len(columns),
+            *("| " + " | ".join(row.values()) + " |" for row in outcome.rows),
+        ]
+    )
+    return AssetCheckResult(
+        passed=outcome.passed,
+        check_name=check.name,
+        asset_key=check.asset_key,
+        severity=AssetCheckSeverity.ERROR if outcome.severity == "critical" else AssetCheckSeverity.WARN,
+        description="; ".join(outcome.failures) or None,
+        metadata={
+            "failed": MetadataValue.text("; ".join(outcome.failures) or "nothing"),
+            "sql": MetadataValue.text(check.statement()),
+            "rows": MetadataValue.md(table),
+            "data_docs": MetadataValue.path(str(docs)),
+        },
+    )
+
+
+def warm_up() -> threading.Thread:
+    """Import Great Expectations in the background, while the run still waits for the sources."""
+
+    def load() -> None:
+        import great_expectations  # noqa: F401
+
+    thread = threading.Thread(target=load, name="great_expectations_import", daemon=True)
+    thread.start()
+    return thread

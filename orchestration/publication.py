@@ -1,0 +1,147 @@
+"""Publication: the audited candidate becomes the file that others read (no Dagster in here; the asset is in `publish`).
+
+The candidate's marts are copied into a temporary database in DuckDB 1.2's storage format, which every DuckDB 1.x tool
+opens; the file is checkpointed, detached, flushed to the disk and renamed over the old one. Readers that hold the old
+file keep it, new readers get the new one, nobody sees half a build. The batch mark advances after the rename: a kill
+between the two leaves the new file with the old mark, and the next run builds and publishes the same content again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestration import ledger
+from orchestration.errors import Problem, one_line
+
+SCHEMAS = ("core", "attribution", "funnel", "retention", "trust")
+STORAGE_VERSION = "v1.2.0"
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a publication has written."""
+
+    path: Path
+    run_id: str
+    rows: dict[str, int]  # "<schema>.<table>" -> rows
+    bytes: int
+
+
+def candidate_tables(connection: Any) -> list[tuple[str, str]]:
+    """The tables and views of the published schemas, in a fixed order."""
+    rows = connection.execute(
+        "select table_schema, table_name from information_schema.tables"
+        f" where table_schema in ({', '.join('?' * len(SCHEMAS))}) order by 1, 2",
+        list(SCHEMAS),
+    ).fetchall()
+    return [(schema, table) for schema, table in rows if not table.startswith("__dbt")]
+
+
+def write_database(
+    connection: Any, target: Path, on_table: Callable[[str, int, int], None] = lambda *_: None
+) -> dict[str, int]:
+    """Copy the candidate into `target` by one atomic rename; gives the rows of each table."""
+    tables = candidate_tables(connection)
+    if not tables:
+        raise Problem("There is nothing to publish: no mart has been built yet. Run `funnelhouse run`.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(target.parent)
+    temporary = target.parent / f".publishing-{os.getpid()}.duckdb"
+    rows: dict[str, int] = {}
+    try:
+        connection.execute(
+            f"attach '{_quoted(temporary)}' as publication (storage_version '{STORAGE_VERSION}')"
+        )
+        try:
+            for schema in dict.fromkeys(schema for schema, _ in tables):
+                connection.execute(f'create schema publication."{schema}"')
+            for number, (schema, table) in enumerate(tables, 1):
+                on_table(f"{schema}.{table}", number, len(tables))
+                name = f'"{schema}"."{table}"'
+                copied = connection.execute(f"create table publication.{name} as from {name}").fetchone()
+                rows[f"{schema}.{table}"] = copied[0] if copied else 0
+            connection.execute("checkpoint publication")
+        finally:
+            connection.execute("detach publication")
+        temporary.chmod(0o444)
+        _flush(temporary)
+        temporary.replace(target)
+        _flush(target.parent)
+    except Exception as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) or "space" in str(error).lower():
+            raise Problem(f"Publishing failed, the published file is unchanged: {one_line(error)}") from error
+        raise
+    return rows
+
+
+def write_parquet(connection: Any, folder: Path, run_id: str) -> None:
+    """Write the same tables as Parquet files and point the link `folder` at them by one atomic rename."""
+    target = folder.parent / f"{folder.name}-{run_id}"
+    shutil.rmtree(target, ignore_errors=True)
+    for schema, table in candidate_tables(connection):
+        path = target / schema / f"{table}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection.execute(
+            f"""copy "{schema}"."{table}" to '{_quoted(path)}' (format parquet, compression zstd)"""
+        )
+        _flush(path)
+    link = folder.parent / f".publishing-{os.getpid()}.link"
+    link.unlink(missing_ok=True)
+    link.symlink_to(target.name)
+    link.replace(folder)
+    _flush(folder.parent)
+    for old in folder.parent.glob(f"{folder.name}-*"):
+        if old != target and old.is_dir():
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def publish(
+    connection: Any,
+    target: Path,
+    parquet: bool = False,
+    on_table: Callable[[str, int, int], None] = lambda *_: None,
+) -> Published:
+    """Publish the last build if all its blocking checks passed, then advance the batch mark.
+
+    Raises:
+        Problem: there is no build that passed; the published file stays as it is.
+    """
+    ledger.prepare(connection)
+    build = ledger.last_build(connection)
+    if build is None:
+        raise Problem("There is nothing to publish: no mart has been built yet. Run `funnelhouse run`.")
+    if build.passed_at is None:
+        raise Problem(
+            "The last build did not pass its checks, so the published file stays as it is. "
+            "Mend the cause that `funnelhouse run` named and run again."
+        )
+    rows = write_database(connection, target, on_table)
+    if parquet:
+        write_parquet(connection, target.parent / "parquet", build.run_id)
+    ledger.mark_published(connection, build)
+    return Published(target, build.run_id, rows, target.stat().st_size)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of publications that were killed (call it under the writer's lock)."""
+    for leftover in folder.glob(".publishing-*"):
+        leftover.unlink(missing_ok=True)
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def _flush(path: Path) -> None:
+    """fsync a file or a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,4 @@
+{# A model folder's schema is its own name: no target prefix. #}
+{% macro generate_schema_name(custom_schema_name, node) -%}
+    {{ custom_schema_name | trim if custom_schema_name else target.schema }}
+{%- endmacro %}
