@@ -1,0 +1,51 @@
+{#
+What belongs here: how the funnel's seeds are read (entry rules) and the statistics that its reports share.
+#}
+
+{#
+What an entry rule of funnels.csv may name: sources (kinds of canonical records) and their fields. `none` instead of a
+list: the field is the record's own (a survey's name). Extend here and in int_funnel_observations together.
+#}
+{% macro funnel_sources() %}
+    {{ return({
+        'sessions': ['channel'],
+        'web_events': ['event_name'],
+        'referrals': ['sign_up_number'],
+        'crm_contacts': ['funnel_stage', 'lifecycle_stage', 'lead_status'],
+        'crm_opportunities': ['funnel_stage', 'stage', 'won_number'],
+        'revenue_events': ['order_number', 'payment_number'],
+        'subscriptions': ['is_paid', 'plan', 'change'],
+        'survey_responses': none,
+    }) }}
+{% endmacro %}
+
+{# Values of crm_stage_mapping.funnel_stage that are no stage of a funnel. #}
+{% macro funnel_outcomes() %}{{ return(['lost', '(ignored)']) }}{% endmacro %}
+
+{# Does an observed value satisfy a rule? Text is compared without case; `in` takes values separated by |. #}
+{% macro funnel_rule_matches(operator, rule_value, observed) -%}
+case {{ operator }}
+    when '=' then lower({{ observed }}) = lower({{ rule_value }})
+    when 'in' then instr('|' || lower({{ rule_value }}) || '|', '|' || lower({{ observed }}) || '|') > 0
+    when '>=' then try_cast({{ observed }} as double) >= try_cast({{ rule_value }} as double)
+    when 'is_not_null' then {{ observed }} is not null
+    else false
+end
+{%- endmacro %}
+
+{# Bounds of the 95 % Wilson interval of `successes` out of `trials`: NULL at 0 trials, exactly 0 and 1 at the ends. #}
+{% macro wilson_bound(successes, trials, side) -%}
+{%- set z = 1.959963984540054 -%}
+{%- set k = 'cast(' ~ successes ~ ' as double)' -%}
+{%- set n = 'cast(' ~ trials ~ ' as double)' -%}
+case
+    when {{ trials }} > 0 and {{ successes }} = {{ '0' if side == 'low' else trials }} then {{ '0.0' if side == 'low' else '1.0' }}
+    when {{ trials }} > 0
+        then (
+            {{ k }} / {{ n }} + {{ z * z }} / (2 * {{ n }})
+            {{ '-' if side == 'low' else '+' }} {{ z }} * sqrt(
+                ({{ k }} / {{ n }}) * (1 - {{ k }} / {{ n }}) / {{ n }} + {{ z * z }} / (4 * {{ n }} * {{ n }})
+            )
+        ) / (1 + {{ z * z }} / {{ n }})
+end
+{%- endmacro %}

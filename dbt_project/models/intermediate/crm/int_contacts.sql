@@ -1,0 +1,84 @@
+with contacts as (
+    select * from {{ ref('int_crm_contacts_unioned') }}
+),
+
+removals as (
+    select * from {{ ref('int_crm_removals') }}
+),
+
+final as (
+    select
+        {{ surrogate_key(['contacts.source_relation', 'contacts.contact_id']) }} as contact_id,
+        coalesce(contacts.record_type, 'contact') as record_type,
+        case
+            when contacts.converted_contact_id is not null
+                then {{ surrogate_key(['contacts.source_relation', 'contacts.converted_contact_id']) }}
+        end as converted_contact_id,
+        contacts.converted_at,
+        contacts.email_hash,
+        contacts.email_domain,
+        contacts.phone_hash,
+        case
+            when account_removals.removed_id is not null then account_removals.into_id
+            when contacts.account_id is not null
+                then {{ surrogate_key(['contacts.source_relation', 'contacts.account_id']) }}
+        end as account_id,
+        contacts.created_at,
+        contacts.updated_at,
+        contacts.lifecycle_stage,
+        contacts.lead_status,
+        contacts.disqualified_reason,
+        case
+            when contacts.owner_id is not null
+                then {{ surrogate_key(['contacts.source_relation', 'contacts.owner_id']) }}
+        end as owner_id,
+        contacts.owner_id as owner_source_id,
+        contacts.original_source,
+        contacts.self_reported_source,
+        contacts.country,
+        contacts.job_title,
+        contacts.anonymous_ids,
+        contacts.user_id,
+        contacts.attributes,
+        contacts.source_relation,
+        contacts.contact_id as source_record_id
+    from contacts
+    left join removals
+        on
+            contacts.source_relation = removals.source_relation
+            and contacts.contact_id = removals.source_record_id
+            and removals.object_type = 'contact'
+    left join removals as account_removals
+        on
+            contacts.source_relation = account_removals.source_relation
+            and contacts.account_id = account_removals.source_record_id
+            and account_removals.object_type = 'account'
+    where removals.removed_id is null
+)
+
+select
+    contact_id,
+    record_type,
+    converted_contact_id,
+    converted_at,
+    email_hash,
+    email_domain,
+    phone_hash,
+    account_id,
+    created_at,
+    updated_at,
+    lifecycle_stage,
+    lead_status,
+    disqualified_reason,
+    owner_id,
+    owner_source_id,
+    original_source,
+    self_reported_source,
+    country,
+    job_title,
+    anonymous_ids,
+    user_id,
+    attributes,
+    source_relation,
+    source_record_id
+from final

@@ -1,0 +1,269 @@
+{% set grains = ['week', 'month', 'fiscal_quarter'] %}
+{# segment -> column of the unit's first entry #}
+{% set segments = {
+    'all': "'all'", 'channel': 'first_touch_channel', 'country': 'country', 'owner': 'owner_id', 'product': 'product',
+    'deal_size_band': 'deal_size_band',
+} %}
+
+with entries as (
+    select * from {{ ref('fct_funnel_stage_entries') }}
+),
+
+targets as (
+    select * from {{ ref('stage_targets') }}
+),
+
+last_stages as (
+    select
+        funnel,
+        max(stage_order) as last_order
+    from {{ ref('funnels') }}
+    group by funnel
+),
+
+-- What a subject spent in a stage over all its stints; not known while it is there, nor where a date was inferred.
+hours as (
+    select
+        funnel,
+        subject,
+        subject_id,
+        stage,
+        case
+            when bool_or(not is_skipped and (exited_at is null or has_inferred_hours)) then null
+            else sum(hours_in_stage)
+        end as hours_in_stage
+    from entries
+    group by funnel, subject, subject_id, stage
+),
+
+-- One row per counting unit and stage: its first entry. A unit is lost in a stage when all its subjects there are.
+unit_entries as (
+    select
+        entries.*,
+        row_number() over (
+            partition by funnel, stage, counting_unit_id order by entered_at, is_skipped, funnel_stage_entry_id
+        ) as unit_entry_number,
+        min(case when is_subject_lost then 1 else 0 end) over (
+            partition by funnel, stage, counting_unit_id
+        ) = 1 as is_unit_lost
+    from entries
+),
+
+first_entries as (
+    select
+        unit_entries.funnel,
+        unit_entries.stage,
+        unit_entries.stage_order,
+        unit_entries.subject,
+        unit_entries.counting_unit,
+        unit_entries.counting_unit_id,
+        unit_entries.entered_at,
+        unit_entries.entered_on,
+        unit_entries.is_unit_lost,
+        unit_entries.owner_id,
+        unit_entries.first_touch_channel,
+        unit_entries.country,
+        unit_entries.product,
+        unit_entries.deal_size_band,
+        hours.hours_in_stage
+    from unit_entries
+    left join hours
+        on
+            unit_entries.funnel = hours.funnel
+            and unit_entries.subject = hours.subject
+            and unit_entries.subject_id = hours.subject_id
+            and unit_entries.stage = hours.stage
+    where unit_entries.unit_entry_number = 1
+),
+
+-- What a unit reached, in the unit's own terms: a person's stages for persons, and so on; everything for an account.
+reached as (
+    select
+        funnel,
+        subject as counting_unit,
+        subject_id as counting_unit_id,
+        stage_order,
+        entered_at
+    from entries
+    where subject <> 'account'
+    union all
+    select
+        funnel,
+        'account' as counting_unit,
+        account_unit_id as counting_unit_id,
+        stage_order,
+        entered_at
+    from entries
+),
+
+advances as (
+    select
+        first_entries.funnel,
+        first_entries.stage,
+        first_entries.counting_unit_id,
+        min(reached.entered_at) as advanced_at
+    from first_entries
+    inner join reached
+        on
+            first_entries.funnel = reached.funnel
+            and first_entries.counting_unit = reached.counting_unit
+            and first_entries.counting_unit_id = reached.counting_unit_id
+            and first_entries.stage_order < reached.stage_order
+            and first_entries.entered_at <= reached.entered_at
+    group by first_entries.funnel, first_entries.stage, first_entries.counting_unit_id
+),
+
+facts as (
+    select
+        first_entries.funnel,
+        first_entries.stage,
+        first_entries.stage_order,
+        first_entries.counting_unit,
+        first_entries.counting_unit_id,
+        first_entries.entered_on,
+        first_entries.owner_id,
+        first_entries.first_touch_channel,
+        first_entries.country,
+        first_entries.product,
+        first_entries.deal_size_band,
+        1 as is_entry,
+        case when advances.advanced_at is not null then 1 else 0 end as is_advanced,
+        case
+            when {{ days_between('first_entries.entered_at', 'advances.advanced_at') }} <= 30 then 1
+            else 0
+        end as is_advanced_30d,
+        case
+            when {{ days_between('first_entries.entered_at', 'advances.advanced_at') }} <= 90 then 1
+            else 0
+        end as is_advanced_90d,
+        case when advances.advanced_at is null and first_entries.is_unit_lost then 1 else 0 end as is_lost,
+        first_entries.hours_in_stage
+    from first_entries
+    left join advances
+        on
+            first_entries.funnel = advances.funnel
+            and first_entries.stage = advances.stage
+            and first_entries.counting_unit_id = advances.counting_unit_id
+    union all
+    select
+        funnel,
+        stage,
+        stage_order,
+        counting_unit,
+        counting_unit_id,
+        entered_on,
+        owner_id,
+        first_touch_channel,
+        country,
+        product,
+        deal_size_band,
+        0 as is_entry,
+        0 as is_advanced,
+        0 as is_advanced_30d,
+        0 as is_advanced_90d,
+        0 as is_lost,
+        cast(null as double) as hours_in_stage
+    from entries
+    where entry_number > 1
+),
+
+-- Skipped stages count as reached, never in hours.
+stage_hours as (
+    select
+        funnel,
+        stage,
+        percentile_cont(0.9) within group (order by hours_in_stage) as p90_hours
+    from first_entries
+    where hours_in_stage is not null
+    group by funnel, stage
+),
+
+segmented as (
+    {% for segment, column in segments.items() %}
+    select
+        '{{ segment }}' as segment,
+        coalesce({{ column }}, '(not set)') as segment_value,
+        facts.*
+    from facts
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+),
+
+periods as (
+    {% for grain in grains %}
+    select
+        '{{ grain }}' as period_grain,
+        {{ period_start(grain, 'entered_on') }} as period_start,
+        segmented.*
+    from segmented
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+),
+
+counted as (
+    select
+        period_grain,
+        period_start,
+        funnel,
+        stage,
+        stage_order,
+        segment,
+        segment_value,
+        counting_unit,
+        cast(sum(is_entry) as bigint) as entered,
+        count(distinct case when is_entry = 0 then counting_unit_id end) as recycled,
+        cast(sum(is_advanced) as bigint) as advanced,
+        cast(sum(is_advanced_30d) as bigint) as advanced_within_30d,
+        cast(sum(is_advanced_90d) as bigint) as advanced_within_90d,
+        cast(sum(is_lost) as bigint) as lost,
+        percentile_cont(0.5) within group (order by hours_in_stage) as median_hours_in_stage,
+        percentile_cont(0.9) within group (order by hours_in_stage) as p90_hours_in_stage
+    from periods
+    group by period_grain, period_start, funnel, stage, stage_order, segment, segment_value, counting_unit
+),
+
+rated as (
+    select
+        counted.*,
+        counted.entered - counted.advanced - counted.lost as open_units,
+        counted.stage_order < last_stages.last_order as has_next_stage,
+        case counted.period_grain
+            when 'week' then {{ add_days('counted.period_start', 7) }}
+            when 'month' then {{ add_months('counted.period_start', 1) }}
+            else {{ add_months('counted.period_start', 3) }}
+        end as period_end,
+        stage_hours.p90_hours,
+        cast(targets.target_rate as double) as target_rate
+    from counted
+    inner join last_stages on counted.funnel = last_stages.funnel
+    left join stage_hours on counted.funnel = stage_hours.funnel and counted.stage = stage_hours.stage
+    left join targets on counted.funnel = targets.funnel and counted.stage = targets.stage
+)
+
+select
+    cast(period_grain as {{ text_type() }}) as period_grain,
+    period_start,
+    funnel,
+    stage,
+    stage_order,
+    cast(segment as {{ text_type() }}) as segment,
+    segment_value,
+    counting_unit,
+    entered,
+    recycled,
+    advanced,
+    advanced_within_30d,
+    advanced_within_90d,
+    lost,
+    open_units as open,
+    case when has_next_stage then {{ safe_divide('advanced', 'entered') }} end as conversion_rate,
+    case when has_next_stage then {{ wilson_bound('advanced', 'entered', 'low') }} end as conversion_rate_low,
+    case when has_next_stage then {{ wilson_bound('advanced', 'entered', 'high') }} end as conversion_rate_high,
+    median_hours_in_stage,
+    p90_hours_in_stage,
+    coalesce(
+        {{ hours_between('cast(period_end as timestamp)', as_of()) }} >= p90_hours, false
+    ) as is_mature,
+    target_rate as target,
+    case when has_next_stage then {{ safe_divide(safe_divide('advanced', 'entered'), 'target_rate') }} end as attainment
+from rated
