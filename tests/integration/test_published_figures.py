@@ -1,0 +1,231 @@
+"""What stands in the published file, against calculations that do not use the project's SQL."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+import pytest
+
+from ingestion.settings import project_vars
+from sandbox.company.restatement import restated
+from tests.integration.conftest import LAST_DAY, Built, Sandbox
+from tests.integration.support import tables
+
+MODELS = ("first_touch", "last_touch", "last_non_direct", "linear", "position_based", "time_decay")
+IN_SCOPE = {
+    "core.dim_persons", "core.dim_accounts", "core.dim_customers", "core.dim_campaigns", "core.dim_channels",
+    "core.dim_owners", "core.dim_dates", "core.fct_ad_performance_daily", "core.fct_sessions",
+    "core.fct_touchpoints", "core.fct_conversions", "attribution.fct_attribution",
+    "attribution.attribution_channels", "attribution.attribution_campaigns", "funnel.fct_funnel_stage_entries",
+    "funnel.funnel_stage_conversion", "funnel.fct_opportunities", "retention.retention_cohorts",
+    "retention.mrr_movements", "retention.channel_economics", "trust.source_reconciliation",
+    "trust.data_freshness", "trust.quarantined_records",
+}  # fmt: skip
+
+Connection = duckdb.DuckDBPyConnection
+
+
+def rows(connection: Connection, query: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = connection.execute(query).to_arrow_table().to_pylist()
+    return found
+
+
+def test_every_table_in_scope_is_published_and_has_rows(published: Connection) -> None:
+    present = set(tables(published))
+    assert present >= IN_SCOPE
+    may_be_empty = {"trust.quarantined_records"}
+    empty = [
+        name
+        for name in sorted(IN_SCOPE - may_be_empty)
+        if not rows(published, f"select count(*) as n from {name}")[0]["n"]
+    ]
+    assert empty == []
+
+
+def test_nothing_but_marts_is_published(published: Connection) -> None:
+    schemas = {row["s"] for row in rows(published, "select distinct table_schema as s from information_schema.tables")}
+    assert schemas == {"core", "attribution", "funnel", "retention", "trust"}
+
+
+def test_spend_equals_what_the_platforms_hold_to_the_cent(published: Connection, sandbox: Sandbox) -> None:
+    """The company's own ad figures, restated to the clock, against the mart: per account and day, in account currency."""
+    truth: dict[tuple[str, dt.date], Decimal] = defaultdict(Decimal)
+    connection = duckdb.connect()
+    connection.register("ads", restated(sandbox.company.tables["ad_performance"], LAST_DAY))
+    for row in rows(connection, "select account_id, date, sum(spend_minor) as spend from ads group by all"):
+        truth[(row["account_id"], row["date"])] += Decimal(int(row["spend"])) / 100
+    mart = {
+        (row["account_id"], row["date"]): row["spend"]
+        for row in rows(
+            published,
+            "select account_id, date, sum(spend_original) as spend from core.fct_ad_performance_daily group by all",
+        )
+    }
+    assert {key: value for key, value in truth.items() if value} == {
+        key: value for key, value in mart.items() if value
+    }
+
+
+def test_every_conversions_credits_sum_to_one_for_every_model(published: Connection) -> None:
+    sums = ", ".join(f"sum(credit_{model}) as {model}" for model in MODELS)
+    off = " or ".join(f"abs({model} - 1) > 1e-9" for model in MODELS)
+    assert rows(
+        published,
+        f"select * from (select conversion_id, {sums} from attribution.fct_attribution group by 1) where {off}",
+    ) == []
+    missing = rows(
+        published,
+        "select count(*) as n from core.fct_conversions as c"
+        " where not exists (select 1 from attribution.fct_attribution as a where a.conversion_id = c.conversion_id)",
+    )
+    assert missing[0]["n"] == 0
+
+
+def _credits(path: list[dict[str, Any]], converted_at: dt.datetime, half_life: float) -> dict[str, list[float]]:
+    """The six models on one path, from their definitions in the data model."""
+    n = len(path)
+    last_non_direct = max((i for i in range(n) if not path[i]["is_direct"]), default=n - 1)
+    if n == 1:
+        position = [1.0]
+    elif n == 2:
+        position = [0.5, 0.5]
+    else:
+        position = [0.4] + [0.2 / (n - 2)] * (n - 2) + [0.4]
+    ages = [(converted_at - touch["occurred_at"]).total_seconds() / 86400 for touch in path]
+    decay = [2 ** (-(age - min(ages)) / half_life) for age in ages]
+    return {
+        "first_touch": [float(i == 0) for i in range(n)],
+        "last_touch": [float(i == n - 1) for i in range(n)],
+        "last_non_direct": [float(i == last_non_direct) for i in range(n)],
+        "linear": [1 / n] * n,
+        "position_based": position,
+        "time_decay": [weight / sum(decay) for weight in decay],
+    }
+
+
+@pytest.fixture(scope="module")
+def attributed(built: Built) -> dict[str, dict[str, dict[str, float]]]:
+    """fct_attribution as conversion -> touchpoint -> model -> credit."""
+    connection = duckdb.connect(str(built.paths.published), read_only=True)
+    found: dict[str, dict[str, dict[str, float]]] = defaultdict(dict)
+    for row in rows(connection, "select * from attribution.fct_attribution"):
+        found[row["conversion_id"]][row["touchpoint_id"]] = {m: row[f"credit_{m}"] for m in MODELS}
+    connection.close()
+    return found
+
+
+def test_attribution_equals_a_plain_python_calculation(
+    published: Connection, attributed: dict[str, dict[str, dict[str, float]]]
+) -> None:
+    """Windows, cycles, account scope and all six models for every conversion, without SQL."""
+    variables = project_vars()
+    touches = rows(
+        published,
+        "select touchpoint_id, person_id, account_id, occurred_at, is_direct from core.fct_touchpoints"
+        " where is_credit_eligible order by occurred_at, touchpoint_id",
+    )
+    by_person, by_account = defaultdict(list), defaultdict(list)
+    for touch in touches:
+        by_person[touch["person_id"]].append(touch)
+        by_account[touch["account_id"]].append(touch)
+    conversions = rows(published, "select * from core.fct_conversions order by converted_at")
+    earlier: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+    for conversion in conversions:
+        earlier[(conversion["conversion_type"], conversion["person_id"])].append(conversion)
+
+    compared = 0
+    for conversion in conversions:
+        kind = conversion["conversion_type"]
+        if kind in ("opportunity", "won"):
+            continue  # account scope and deal cycles: the unit tests of the model
+        window_from = conversion["converted_at"] - dt.timedelta(days=variables["attribution_lookback_days"][kind])
+        before = [
+            other["converted_at"]
+            for other in earlier[(kind, conversion["person_id"])]
+            if other["converted_at"] < conversion["converted_at"]
+        ]
+        path = [
+            touch
+            for touch in by_person[conversion["person_id"]]
+            if window_from <= touch["occurred_at"] <= conversion["converted_at"]
+            and (not before or touch["occurred_at"] > max(before))
+        ]
+        given = attributed[conversion["conversion_id"]]
+        if not path:
+            assert set(given) == {"(unattributed)"}
+            continue
+        assert set(given) == {touch["touchpoint_id"] for touch in path}
+        expected = _credits(path, conversion["converted_at"], variables["time_decay_half_life_days"])
+        for model in MODELS:
+            for touch, credit in zip(path, expected[model], strict=True):
+                assert given[touch["touchpoint_id"]][model] == pytest.approx(credit, abs=1e-9)
+        compared += 1
+    assert compared > 100
+
+
+def test_opening_plus_movements_is_closing_mrr_for_every_month(published: Connection) -> None:
+    months = rows(
+        published,
+        "select month, sum(opening_mrr) as opening, sum(new_mrr) + sum(expansion_mrr) + sum(contraction_mrr)"
+        " + sum(churned_mrr) + sum(reactivation_mrr) as moved, sum(closing_mrr) as closing"
+        " from retention.mrr_movements group by month order by month",
+    )
+    assert months
+    for month in months:
+        assert month["opening"] + month["moved"] == month["closing"], month
+    for previous, month in zip(months, months[1:], strict=False):
+        assert previous["closing"] == month["opening"]
+
+
+def test_month_zero_of_every_cohort_is_one(published: Connection) -> None:
+    assert rows(
+        published,
+        "select * from retention.retention_cohorts where periods_since = 0 and retention_rate <> 1",
+    ) == []
+
+
+def test_touchpoints_have_unique_ids_and_a_person(published: Connection) -> None:
+    found = rows(
+        published,
+        "select count(*) as n, count(distinct touchpoint_id) as ids, count(person_id) as persons"
+        " from core.fct_touchpoints",
+    )[0]
+    assert found["n"] == found["ids"] == found["persons"] > 1000
+
+
+def test_one_visit_earns_one_credit(published: Connection) -> None:
+    """Of a session, its ad click and the form in it, one at most is eligible."""
+    assert rows(
+        published,
+        "select parent_touchpoint_id from core.fct_touchpoints"
+        " where parent_touchpoint_id is not null and is_credit_eligible",
+    ) == []
+
+
+def test_no_clear_address_is_in_the_warehouse(built: Built) -> None:
+    """No e-mail address of the company's people is found in any file of the data folder."""
+    needle = b"@"
+    domains = (b"@gmail.", b"@outlook.", b"@example.", b"%40gmail", b"%40example")
+    found = []
+    for file in built.paths.data_dir.rglob("*"):
+        if file.is_file() and file.name not in {"pseudonym.key"}:
+            content = file.read_bytes()
+            if needle in content and any(domain in content for domain in domains):
+                found.append(str(file.relative_to(built.paths.data_dir)))
+    assert found == []
+
+
+def test_the_truth_is_out_of_dbts_reach() -> None:
+    """The simulated company's answer key is for judging models; no model may read it."""
+    from ingestion.settings import PROJECT_ROOT
+
+    naming = [
+        str(file)
+        for file in (PROJECT_ROOT / "dbt_project").rglob("*.sql")
+        if "target" not in file.parts and "sandbox" in file.read_text(encoding="utf-8").lower()
+    ]
+    assert naming == []
