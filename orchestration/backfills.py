@@ -18,15 +18,15 @@ from dagster import (
     job,
     op,
 )
-from ingestion.warehouse import load
 
 from ingestion.errors import FunnelhouseError
 from ingestion.registry import system as registered
 from ingestion.settings import Connection
 from ingestion.sources import Bounds
+from ingestion.warehouse import load
 from orchestration.ingestion_assets import PHASE, counts_of, raw_key
 from orchestration.progress import report
-from orchestration.resources import WRITER_POOL, House
+from orchestration.resources import WRITER_POOL, House, aware
 
 FIRST_DAY = "2020-01-01"
 
@@ -74,7 +74,7 @@ def _job(system: str, connections: Sequence[Connection]) -> JobDefinition:
         for connection in connections:
             report(PHASE, f"{system}: {bounds.date_from} to {bounds.date_to}")
             try:
-                loaded = load(paths, connection, tables, as_of=house.moment(), bounds=bounds)
+                loaded = load(paths, connection, tables, as_of=aware(house.moment()), bounds=bounds)
             except FunnelhouseError as error:
                 raise Failure(description=str(error), allow_retries=False) from error
             for table in tables:

@@ -26,15 +26,15 @@ from dagster import (
 )
 from dagster_dlt import DagsterDltTranslator, dlt_assets
 from dagster_dlt.translator import DltResourceTranslatorData
-from ingestion.warehouse import LoadReport, build_source, load, pipeline
 
 from ingestion.errors import FunnelhouseError, Unreachable
 from ingestion.records import Table
 from ingestion.registry import system as registered
 from ingestion.settings import Connection, Paths
 from ingestion.sources import System
+from ingestion.warehouse import LoadReport, build_source, load, pipeline
 from orchestration.progress import report
-from orchestration.resources import WRITER_POOL, House
+from orchestration.resources import WRITER_POOL, House, aware
 
 PHASE = "extract"
 BOOKKEEPING = {
@@ -112,11 +112,15 @@ def materialize(
         label = connection.system if connection.name == "main" else f"{connection.system} ({connection.name})"
         report(PHASE, label)
         try:
-            reports.append(load(paths, connection, tables, as_of=house.moment()))
+            loaded = load(paths, connection, tables, as_of=aware(house.moment()))
         except Unreachable as error:
             raise Failure(description=str(error), allow_retries=is_unattended(context)) from error
         except FunnelhouseError as error:
             raise Failure(description=str(error), allow_retries=False) from error
+        reports.append(loaded)
+        for text in loaded.alerts:
+            context.log.warning(text)
+            report("notice", text, finished=True)
     with house.warehouse(read_only=True) as warehouse:
         for table in tables_of(connections):
             if table in wanted:

@@ -10,11 +10,10 @@ import datetime as dt
 import uuid
 from dataclasses import dataclass
 
-from ingestion.warehouse import LoadReport, connect, load
-
 from ingestion.settings import Paths, connections
+from ingestion.warehouse import LoadReport, connect, load
 from orchestration import ledger, publication, transform
-from orchestration.resources import locked, moment_of_run
+from orchestration.resources import aware, locked, moment_of_run
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def run_once(
     if moment.tzinfo:
         moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
     with locked(paths):
-        loads = [load(paths, connection, as_of=moment) for connection in connections(paths, systems)]
+        loads = [load(paths, connection, as_of=aware(moment)) for connection in connections(paths, systems)]
         connection = connect(paths)
         try:
             started = ledger.begin_build(

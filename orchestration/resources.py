@@ -10,9 +10,9 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from dagster import ConfigurableResource
-from ingestion.warehouse import connect, writer_lock
 
 from ingestion.settings import Paths, read_settings
+from ingestion.warehouse import connect, writer_lock
 from orchestration.errors import Problem
 
 WRITER_POOL = "duckdb_writer"
@@ -81,6 +81,11 @@ def moment_of_run(paths: Paths) -> dt.datetime:
             "such as 2026-07-01T03:00:00Z."
         ) from None
     return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
+def aware(moment: dt.datetime) -> dt.datetime:
+    """The same moment with its zone written on it, as ingestion wants it."""
+    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment
 
 
 class House(ConfigurableResource):

@@ -24,6 +24,7 @@ from orchestration.errors import Problem, one_line
 PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 RESULT_EVENTS = frozenset({"LogSeedResult", "LogModelResult", "LogSnapshotResult", "LogTestResult"})
 NOT_VARIABLES = frozenset({"as_of", "publish_parquet"})  # keys of settings.json that dbt is not given
+ENTRY_KEYS = frozenset({"system", "connection", "accounts", "entities"})
 SOURCE_FOLDERS = ("models", "macros", "seeds", "tests", "snapshots", "analyses")
 
 Progress = Callable[[str, int, int], None]
@@ -80,6 +81,10 @@ def variables(paths: Paths) -> dict[str, Any]:
     """
     known = project()["vars"]
     chosen = {key: value for key, value in read_settings(paths).items() if key not in NOT_VARIABLES}
+    if "systems" in chosen:  # dbt needs to know what there is, not where a manifest lies
+        chosen["systems"] = [
+            {key: value for key, value in entry.items() if key in ENTRY_KEYS} for entry in chosen["systems"]
+        ]
     for key, value in chosen.items():
         check_variable(key, value, known)
     return chosen

@@ -1,0 +1,113 @@
+"""`funnelhouse doctor`: is everything there that a run needs, and what to mend where it is not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ingestion.errors import FunnelhouseError
+from ingestion.registry import system as registered
+from ingestion.settings import Connection, Paths, connections
+from orchestration import transform
+from orchestration.errors import one_line
+from orchestration.resources import moment_of_run
+
+MIN_FREE_BYTES = 2_000_000_000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    subject: str
+    fine: bool
+    text: str
+
+
+def examine(paths: Paths, console: Console) -> bool:
+    """Look at everything, print a table, and say whether all is fine. Values of secrets are never shown."""
+    table = Table(title="funnelhouse doctor", title_justify="left")
+    table.add_column("what")
+    table.add_column("")
+    table.add_column("found", overflow="fold")
+    fine = True
+    for finding in findings(paths):
+        fine = fine and finding.fine
+        mark = "[green]ok[/green]" if finding.fine else "[red]mend[/red]"
+        table.add_row(escape(finding.subject), mark, escape(finding.text))
+    console.print(table)
+    return fine
+
+
+def findings(paths: Paths) -> Iterator[Finding]:
+    """Everything that is looked at, in order."""
+    yield _attempt("data folder", lambda: _data_folder(paths))
+    yield _attempt("settings", lambda: _settings(paths))
+    try:
+        connected = connections(paths)
+    except FunnelhouseError as error:
+        yield Finding("systems", False, one_line(error))
+        return
+    for connection in connected:
+        yield from _connection(connection)
+
+
+def _attempt(subject: str, look: object) -> Finding:
+    try:
+        return Finding(subject, True, look())  # type: ignore[operator]
+    except FunnelhouseError as error:
+        return Finding(subject, False, one_line(error))
+
+
+def _data_folder(paths: Paths) -> str:
+    paths.create()
+    if not os.access(paths.data_dir, os.W_OK):
+        raise FunnelhouseError(
+            f"{paths.data_dir} cannot be written to. Set FUNNELHOUSE_DATA_DIR to a folder that you own."
+        )
+    free = shutil.disk_usage(paths.data_dir).free
+    if free < MIN_FREE_BYTES:
+        raise FunnelhouseError(
+            f"{paths.data_dir}: only {free / 1e9:.1f} GB are free; make room for at least 2 GB."
+        )
+    return f"{paths.data_dir}, {free / 1e9:.0f} GB free"
+
+
+def _settings(paths: Paths) -> str:
+    chosen = transform.variables(paths)
+    moment_of_run(paths)
+    return (
+        f"{len(chosen)} of this data folder's own"
+        if chosen
+        else "the project's own (dbt_project/dbt_project.yml)"
+    )
+
+
+def _connection(connection: Connection) -> Iterator[Finding]:
+    label = f"{connection.system} ({connection.name})"
+    try:
+        system = registered(connection.system)
+    except FunnelhouseError as error:
+        yield Finding(label, False, one_line(error))
+        return
+    missing = [
+        setting
+        for setting in system.settings
+        if setting.required and not (connection.get(setting.key) or setting.default)
+    ]
+    if missing:
+        names = ", ".join(connection.environment_names(setting.key)[1] for setting in missing)
+        yield Finding(
+            label, False, f"not set: {names}. Put it into the environment or into .env (see .env.example)."
+        )
+        return
+    try:
+        yield Finding(label, True, one_line(Exception(system.check(connection) or "reached")))
+    except FunnelhouseError as error:
+        yield Finding(label, False, one_line(error))
