@@ -1,0 +1,257 @@
+"""From the lines of an export file to columns of raw events: parsing, repeated events, unknown fields.
+
+Lines are newline-delimited JSON in the schema of the BigQuery export (64-bit integers as strings, absent fields left out).
+All work is done in columns by DuckDB: at 700,000 events a loop per event would cost minutes.
+
+An event's id is made of what the browser gave it: client id, microsecond, name, and what tells it apart from another one of the
+same microsecond: the parameter `event_id` where the site's tag sends one (then a resent event is one row for certain), else its
+place in its batch (page id, ordering id, index), else a digest of its parameters. All of it stays the same when a day is
+exported again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+
+_TEXT_PARAMS = {
+    "page_location": "page_location",
+    "page_referrer": "page_referrer",
+    "page_title": "page_title",
+    "ga_session_id": "ga_session_id",
+    "ga_session_number": "ga_session_number",
+    "engagement_time_msec": "engagement_time_msec",
+    "param_transaction_id": "transaction_id",
+    "param_value": "value",
+    "currency": "currency",
+    "referral_code": "referral_code",
+    "traffic_type": "traffic_type",
+    "user_agent": "user_agent",
+}
+"""Column -> event parameter. Parameters are read once into a map; these get a column of their own."""
+
+PARAM_COLUMNS = tuple(_TEXT_PARAMS)
+
+_PARAM = {
+    "key": "VARCHAR",
+    "value": {
+        "string_value": "VARCHAR",
+        "int_value": "VARCHAR",
+        "float_value": "VARCHAR",
+        "double_value": "VARCHAR",
+    },
+}
+_STRUCTURE = {
+    "event_date": "VARCHAR",
+    "event_timestamp": "VARCHAR",
+    "event_name": "VARCHAR",
+    "user_pseudo_id": "VARCHAR",
+    "user_id": "VARCHAR",
+    "event_bundle_sequence_id": "VARCHAR",
+    "batch_page_id": "VARCHAR",
+    "batch_ordering_id": "VARCHAR",
+    "batch_event_index": "VARCHAR",
+    "event_params": [_PARAM],
+    "user_properties": "JSON",
+    "privacy_info": {"analytics_storage": "VARCHAR", "ads_storage": "VARCHAR"},
+    "device": {
+        "category": "VARCHAR",
+        "operating_system": "VARCHAR",
+        "language": "VARCHAR",
+        "web_info": {"browser": "VARCHAR", "hostname": "VARCHAR"},
+        "browser": "VARCHAR",
+    },
+    "geo": {"country": "VARCHAR", "city": "VARCHAR"},
+    "collected_traffic_source": {
+        "manual_source": "VARCHAR",
+        "manual_medium": "VARCHAR",
+        "manual_campaign_name": "VARCHAR",
+        "manual_content": "VARCHAR",
+        "manual_term": "VARCHAR",
+        "gclid": "VARCHAR",
+    },
+    "ecommerce": {"transaction_id": "VARCHAR", "purchase_revenue": "VARCHAR"},
+    "items": "JSON",
+    "stream_id": "VARCHAR",
+    "platform": "VARCHAR",
+}
+# Known fields of the export that nothing here needs: aggregates, derived attributions, app-only fields.
+_UNWANTED = (
+    "event_previous_timestamp",
+    "event_value_in_usd",
+    "event_server_timestamp_offset",
+    "user_first_touch_timestamp",
+    "user_ltv",
+    "app_info",
+    "traffic_source",
+    "session_traffic_source_last_click",
+    "event_dimensions",
+    "is_active_user",
+    "publisher",
+    "entrances",
+)
+_KNOWN = (*_STRUCTURE, *_UNWANTED)
+
+_COLUMNS = f"""
+with parsed as (
+    select
+        file_date,
+        line,
+        from_json(line, '{json.dumps(_STRUCTURE)}') as e,
+        list_filter(json_keys(line), lambda k: not list_contains({list(_KNOWN)!r}, k)) as unknown
+    from lines
+    where json_valid(line) and json_type(line) = 'OBJECT'
+),
+mapped as (
+    select
+        file_date,
+        e,
+        line,
+        unknown,
+        list_transform(e.event_params, lambda p: p.key) as keys,
+        list_transform(
+            e.event_params,
+            lambda p: struct_pack(
+                k := p.key,
+                v := coalesce(p.value.string_value, p.value.int_value, p.value.double_value, p.value.float_value)
+            )
+        ) as entries
+    from parsed
+),
+params as (
+    select
+        file_date,
+        e,
+        line,
+        unknown,
+        -- a key that stands twice keeps its first value
+        case
+            when len(list_distinct(keys)) = len(keys) then map_from_entries(entries)
+            else map_from_entries(
+                list_filter(entries, lambda x, i: x.k is not null and list_position(keys, x.k) = i)
+            )
+        end as params
+    from mapped
+)
+select
+    md5(concat_ws(
+        chr(31),
+        coalesce(e.user_pseudo_id, ''), e.event_timestamp, e.event_name,
+        coalesce(
+            'tag' || chr(31) || params['event_id'],
+            'batch' || chr(31) || e.batch_page_id || chr(31) || e.batch_ordering_id || chr(31) || e.batch_event_index,
+            md5(cast(to_json(e.event_params) as varchar))
+        )
+    )) as event_id,
+    file_date,
+    e.event_date as event_date,
+    e.event_timestamp as occurred_at,
+    e.event_name as event_name,
+    e.user_pseudo_id as client_id,
+    e.user_id as user_id,
+    {", ".join(f"params['{name}'] as {column}" for column, name in _TEXT_PARAMS.items())},
+    e.collected_traffic_source.manual_source as manual_source,
+    e.collected_traffic_source.manual_medium as manual_medium,
+    e.collected_traffic_source.manual_campaign_name as manual_campaign_name,
+    e.collected_traffic_source.manual_content as manual_content,
+    e.collected_traffic_source.manual_term as manual_term,
+    e.collected_traffic_source.gclid as gclid,
+    e.device.category as device_category,
+    e.device.operating_system as operating_system,
+    coalesce(e.device.web_info.browser, e.device.browser) as browser,
+    e.device.language as language,
+    e.geo.country as country,
+    e.geo.city as city,
+    e.privacy_info.analytics_storage as analytics_storage,
+    e.privacy_info.ads_storage as ads_storage,
+    e.ecommerce.transaction_id as transaction_id,
+    e.ecommerce.purchase_revenue as purchase_revenue,
+    json_extract_string(e.items, '$[0].item_id') as item_id,
+    cast(e.items as varchar) as items,
+    cast(to_json(map_from_entries(list_filter(
+        map_entries(params), lambda x: not list_contains({list(_TEXT_PARAMS.values())!r}, x.key)
+    ))) as varchar) as event_params,
+    cast(e.user_properties as varchar) as user_properties,
+    e.event_bundle_sequence_id as event_bundle_sequence_id,
+    e.batch_page_id as batch_page_id,
+    e.batch_ordering_id as batch_ordering_id,
+    e.batch_event_index as batch_event_index,
+    e.stream_id as stream_id,
+    e.platform as platform,
+    case
+        when len(unknown) > 0
+            then cast(to_json(map_from_entries(list_transform(
+                unknown, lambda k: struct_pack(k := k, v := json_extract(line, '$."' || k || '"'))
+            ))) as varchar)
+    end as _extra
+from params
+"""
+
+_FIRST_OF_EACH = """
+select * exclude (nth) from (
+    select
+        *,
+        row_number() over (partition by event_id, file_date order by event_bundle_sequence_id, event_params) as nth
+    from columns
+)
+where nth = 1
+"""
+_REPEATED = "select count(*) from (select event_id, file_date from columns group by all having count(*) > 1)"
+_MALFORMED = "select file_date, line from lines where not json_valid(line) or json_type(line) <> 'OBJECT'"
+# Rows a batch: DuckDB scans Arrow batches in parallel, one thread each.
+_BATCH = 8192
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """Events as text columns, and what did not become one."""
+
+    events: pa.Table
+    repeated: int
+    malformed: tuple[tuple[str, str], ...]
+
+
+class Parser:
+    """Parses lines in an in-memory DuckDB of its own, kept over many files."""
+
+    def __init__(self) -> None:
+        self._connection = duckdb.connect(config={"threads": 2})
+
+    def parse(self, files: Iterable[tuple[str, bytes]]) -> Parsed:
+        """The events of some days' files (day, newline-delimited JSON): each one once a day, in columns of text.
+
+        A line that is no JSON object is returned in `malformed` with its day, as it stands.
+        """
+        text = pa.concat_tables(_lines(day, content) for day, content in files)
+        self._connection.register("lines", text)
+        columns = self._connection.sql(_COLUMNS).to_arrow_table()
+        malformed: tuple[tuple[str, str], ...] = ()
+        if columns.num_rows < text.num_rows:
+            malformed = tuple((day, line) for day, line in self._connection.sql(_MALFORMED).fetchall())
+        self._connection.unregister("lines")
+        self._connection.register("columns", columns)
+        repeated = self._connection.sql(_REPEATED).fetchall()[0][0]
+        events = self._connection.sql(_FIRST_OF_EACH).to_arrow_table() if repeated else columns
+        self._connection.unregister("columns")
+        return Parsed(events, columns.num_rows - events.num_rows, malformed)
+
+
+def _lines(day: str, content: bytes) -> pa.Table:
+    """The lines of a file as text; bytes that are no UTF-8 are replaced, so that one bad line does not cost the file."""
+    lines = [line for line in content.split(b"\n") if line.strip()]
+    batches = []
+    for start in range(0, len(lines), _BATCH):
+        batch = lines[start : start + _BATCH]
+        try:
+            text = pa.array(batch, type=pa.binary()).cast(pa.string())
+        except pa.ArrowInvalid:
+            text = pa.array([line.decode("utf-8", "replace") for line in batch], type=pa.string())
+        days = pa.array([day], type=pa.string()).take(pa.array([0] * len(batch), type=pa.int32()))
+        batches.append(pa.record_batch([days, text], names=["file_date", "line"]))
+    return pa.Table.from_batches(
+        batches, schema=pa.schema([("file_date", pa.string()), ("line", pa.string())])
+    )

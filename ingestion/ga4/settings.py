@@ -1,0 +1,54 @@
+"""Where the export files and the Data API are reached, and with which credentials. No request is described here."""
+
+from __future__ import annotations
+
+from ingestion.http import ApiClient, RefreshTokenAuth
+from ingestion.settings import Connection, Setting
+
+SYSTEM_NAME = "ga4"
+
+SETTINGS = (
+    Setting("BUCKET", help="The Cloud Storage bucket that holds the exported files."),
+    Setting(
+        "PREFIX",
+        default="events_",
+        required=False,
+        help="Beginning of the objects' names; the day (YYYYMMDD) follows somewhere behind it.",
+    ),
+    Setting(
+        "EXPORT_BASE_URL", default="https://storage.googleapis.com", help="Only for proxies and the sandbox."
+    ),
+    Setting(
+        "DATA_BASE_URL",
+        default="https://analyticsdata.googleapis.com",
+        help="Only for proxies and the sandbox.",
+    ),
+    Setting("TOKEN_URL", default="https://oauth2.googleapis.com/token", help="Where access tokens are made."),
+    Setting("CLIENT_ID", help="Of an OAuth client in Google Cloud."),
+    Setting("CLIENT_SECRET", secret=True, help="Of the same OAuth client."),
+    Setting(
+        "REFRESH_TOKEN",
+        secret=True,
+        help="With the scopes analytics.readonly and devstorage.read_only.",
+    ),
+)
+
+
+def setting(connection: Connection, key: str) -> str:
+    """A setting of this connection, or the default that SETTINGS declares."""
+    default = next(entry.default for entry in SETTINGS if entry.key == key)
+    return connection.get(key, default) or ""
+
+
+def client_for(connection: Connection, base: str) -> ApiClient:
+    """A client of one of the two services; `base` is EXPORT_BASE_URL or DATA_BASE_URL.
+
+    Raises ConfigurationError where a credential is missing.
+    """
+    auth = RefreshTokenAuth(
+        token_url=setting(connection, "TOKEN_URL"),
+        client_id=connection.require("CLIENT_ID"),
+        client_secret=connection.require("CLIENT_SECRET"),
+        refresh_token=connection.require("REFRESH_TOKEN"),
+    )
+    return ApiClient(SYSTEM_NAME, setting(connection, base), auth=auth)
