@@ -216,7 +216,15 @@ case
         then coalesce(nullif(regexp_extract({{ url }}, '^(?:[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#]+)?(/[^?#]*)', 1), ''), '/')
 end
 {%- endmacro %}
-{# Value of one query parameter, still percent-encoded; NULL where absent or empty. #}
+{# Value of one query parameter, decoded; NULL where absent or empty. #}
 {% macro url_parameter(url, name) -%}
-nullif(regexp_extract({{ url }}, '[?&]{{ name }}=([^&#]*)', 1), '')
+nullif(url_decode(replace(regexp_extract({{ url }}, '[?&]{{ name }}=([^&#]*)', 1), '+', ' ')), '')
 {%- endmacro %}
+
+{# How names of campaigns are compared: letters and digits only, lower case. #}
+{% macro matching_name(text) -%}
+nullif(regexp_replace(lower({{ text }}), '[^\p{L}\p{N}]+', {{ "''" }}{{ regex_all_flag() }}), '')
+{%- endmacro %}
+{% macro regex_all_flag() %}{{ return(adapter.dispatch('regex_all_flag', 'funnelhouse')()) }}{% endmacro %}
+{% macro default__regex_all_flag() %}{{ return(", 'g'") }}{% endmacro %}
+{% macro spark__regex_all_flag() %}{{ return('') }}{% endmacro %}

@@ -1,1 +1,8 @@
-{{ union_canonical('web_events') }}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='rewrite',
+    on_schema_change='append_new_columns',
+    meta={'rewrite': [{'changes': 'int_changed_web_events', 'keys': ['source_relation', 'event_id']}]},
+) }}
+-- depends_on: {{ ref('int_changed_web_events') }}
+{{ changed_rows('web_events') }}

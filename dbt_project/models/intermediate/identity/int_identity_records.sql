@@ -1,0 +1,181 @@
+-- Every record that carries identifiers, once per set of identifiers; what stands in one record was seen together.
+with visitors as (
+    select * from {{ ref('int_visitor_identifiers') }}
+),
+
+recipients as (
+    select * from {{ ref('int_email_recipients') }}
+),
+
+contacts as (
+    select * from {{ ref('int_crm_contacts_unioned') }}
+),
+
+revenue_events as (
+    select * from {{ ref('int_revenue_events_unioned') }}
+),
+
+subscriptions as (
+    select * from {{ ref('int_subscriptions_unioned') }}
+),
+
+offline_touches as (
+    select * from {{ ref('int_offline_touches_unioned') }}
+),
+
+survey_responses as (
+    select * from {{ ref('int_survey_responses_unioned') }}
+),
+
+activities as (
+    select * from {{ ref('int_crm_activities_unioned') }}
+),
+
+-- Cookies and contacts that another system names: the relation that holds them, if exactly one does.
+cookie_homes as (
+    select
+        anonymous_id,
+        min(source_relation) as home
+    from visitors
+    group by anonymous_id
+    having count(distinct source_relation) = 1
+),
+
+contact_homes as (
+    select
+        contact_id,
+        min(source_relation) as home
+    from contacts
+    group by contact_id
+    having count(distinct source_relation) = 1
+),
+
+contact_cookies as (
+    select
+        source_relation,
+        contact_id,
+        created_at,
+        {{ explode_list(json_list('anonymous_ids')) }} as anonymous_id
+    from contacts
+    where anonymous_ids is not null
+),
+
+records as (
+    select
+        source_relation,
+        first_seen_at,
+        last_seen_at,
+        source_relation as cookie_home,
+        anonymous_id,
+        user_id,
+        email_hash,
+        cast(null as {{ text_type() }}) as contact_home,
+        cast(null as {{ text_type() }}) as contact_id,
+        cast(null as {{ text_type() }}) as other_contact_id,
+        cast(null as {{ text_type() }}) as subscriber_id,
+        cast(null as {{ text_type() }}) as customer_id
+    from visitors
+
+    union all
+
+    select source_relation, first_seen_at, last_seen_at, null, null, null, recipient_email_hash, null, null, null, subscriber_id, null
+    from recipients
+
+    union all
+
+    select source_relation, created_at, coalesce(updated_at, created_at), null, null, user_id, email_hash, source_relation, contact_id, merged_into_id, null, null
+    from contacts
+
+    union all
+
+    select source_relation, created_at, coalesce(converted_at, created_at), null, null, null, null, source_relation, contact_id, converted_contact_id, null, null
+    from contacts
+    where converted_contact_id is not null
+
+    union all
+
+    select
+        contact_cookies.source_relation, contact_cookies.created_at, contact_cookies.created_at,
+        coalesce(cookie_homes.home, contact_cookies.source_relation), contact_cookies.anonymous_id,
+        null, null, contact_cookies.source_relation, contact_cookies.contact_id, null, null, null
+    from contact_cookies
+    left join cookie_homes on contact_cookies.anonymous_id = cookie_homes.anonymous_id
+    where contact_cookies.anonymous_id is not null
+
+    union all
+
+    select
+        revenue_events.source_relation, min(revenue_events.occurred_at), max(revenue_events.occurred_at),
+        coalesce(cookie_homes.home, revenue_events.source_relation), revenue_events.anonymous_id,
+        revenue_events.user_id, revenue_events.customer_email_hash, null, null, null, null, revenue_events.customer_id
+    from revenue_events
+    left join cookie_homes on revenue_events.anonymous_id = cookie_homes.anonymous_id
+    group by
+        revenue_events.source_relation, coalesce(cookie_homes.home, revenue_events.source_relation), revenue_events.anonymous_id,
+        revenue_events.user_id, revenue_events.customer_email_hash, revenue_events.customer_id
+
+    union all
+
+    select
+        source_relation, min(valid_from), max(valid_from), null, null, user_id, customer_email_hash, null, null, null, null, customer_id
+    from subscriptions
+    group by source_relation, user_id, customer_email_hash, customer_id
+
+    union all
+
+    select
+        offline_touches.source_relation, min(offline_touches.occurred_at), max(offline_touches.occurred_at),
+        null, null, null, offline_touches.email_hash,
+        coalesce(contact_homes.home, offline_touches.source_relation), offline_touches.contact_id, null, null, null
+    from offline_touches
+    left join contact_homes on offline_touches.contact_id = contact_homes.contact_id
+    group by
+        offline_touches.source_relation, offline_touches.email_hash,
+        coalesce(contact_homes.home, offline_touches.source_relation), offline_touches.contact_id
+
+    union all
+
+    select
+        survey_responses.source_relation, min(survey_responses.occurred_at), max(survey_responses.occurred_at),
+        null, null, null, survey_responses.email_hash,
+        coalesce(contact_homes.home, survey_responses.source_relation), survey_responses.contact_id, null, null, null
+    from survey_responses
+    left join contact_homes on survey_responses.contact_id = contact_homes.contact_id
+    group by
+        survey_responses.source_relation, survey_responses.email_hash,
+        coalesce(contact_homes.home, survey_responses.source_relation), survey_responses.contact_id
+
+    union all
+
+    select source_relation, min(occurred_at), max(occurred_at), null, null, null, null, source_relation, contact_id, null, null, null
+    from activities
+    where contact_id is not null
+    group by source_relation, contact_id
+),
+
+final as (
+    select
+        row_number() over (
+            order by
+                source_relation, cookie_home, anonymous_id, user_id, email_hash, contact_id, other_contact_id, subscriber_id,
+                customer_id, first_seen_at
+        ) as record_number,
+        *
+    from records
+)
+
+select
+    record_number,
+    source_relation,
+    first_seen_at,
+    last_seen_at,
+    cookie_home,
+    anonymous_id,
+    user_id,
+    email_hash,
+    contact_home,
+    contact_id,
+    other_contact_id,
+    subscriber_id,
+    customer_id
+from final

@@ -1,0 +1,1 @@
+{{ changed_keys('ad_performance', carry=[]) }}

@@ -1,0 +1,238 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='rewrite',
+    on_schema_change='append_new_columns',
+    meta={'rewrite': [{'changes': 'int_changed_visitors', 'keys': ['source_relation', 'anonymous_id']}]},
+) }}
+{%- set click_ids = ['gclid', 'gbraid', 'wbraid', 'msclkid', 'fbclid', 'ttclid', 'li_fat_id'] %}
+-- depends_on: {{ ref('int_changed_visitors') }}
+
+with web_events as (
+    select *
+    from {{ ref('int_web_events_unioned') }} as events
+    {%- if is_rewrite() %}
+    where exists (
+        select 1
+        from {{ ref('int_changed_visitors') }} as changed
+        where
+            changed.source_relation = events.source_relation
+            and changed.anonymous_id = events.anonymous_id
+    )
+    {%- endif %}
+),
+
+identity_map as (
+    select * from {{ ref('int_identity_map') }}
+),
+
+tagged as (
+    select
+        source_relation,
+        event_id,
+        occurred_at,
+        anonymous_id,
+        user_id,
+        email_hash,
+        session_id,
+        event_name,
+        page_url,
+        referrer_url,
+        {% for name in ['utm_source', 'utm_medium', 'utm_campaign', 'utm_content', 'utm_term'] -%}
+        coalesce(
+            nullif({{ name }}, ''),
+            case when page_url like '%{{ name }}=%' then {{ url_parameter('page_url', name) }} end
+        ) as {{ name }},
+        {% endfor -%}
+        coalesce(
+            {% for name in click_ids -%}
+            nullif({{ name }}, ''),
+            case when page_url like '%{{ name }}=%' then {{ url_parameter('page_url', name) }} end{% if not loop.last %},{% endif %}
+            {% endfor %}
+        ) as click_id,
+        case
+            {% for name in click_ids -%}
+            when
+                nullif({{ name }}, '') is not null
+                or (page_url like '%{{ name }}=%' and {{ url_parameter('page_url', name) }} is not null)
+                then '{{ name }}'
+            {% endfor %}
+        end as click_id_type,
+        device_category,
+        country,
+        coalesce(is_bot, false) as is_bot,
+        coalesce(is_internal, false) as is_internal,
+        lower(consent_analytics) as consent_analytics,
+        lower(consent_ads) as consent_ads,
+        order_id,
+        product_id,
+        value,
+        currency,
+        referral_code,
+        properties
+    from web_events
+),
+
+signed as (
+    select
+        *,
+        case
+            when coalesce(utm_source, utm_medium, utm_campaign, click_id) is not null
+                then
+                    coalesce(lower(utm_source), '') || chr(31) || coalesce(lower(utm_medium), '') || chr(31)
+                    || coalesce(lower(utm_campaign), '') || chr(31) || coalesce(click_id, '')
+        end as campaign_signature,
+        lag(occurred_at) over visitor_order as previous_at
+    from tagged
+    -- Events with a session id of their tool keep it; the others are cut among themselves.
+    window visitor_order as (
+        partition by source_relation, anonymous_id, case when session_id is null then 1 else 0 end
+        order by occurred_at, event_id
+    )
+),
+
+signature_groups as (
+    select
+        *,
+        count(campaign_signature) over (
+            partition by source_relation, anonymous_id, case when session_id is null then 1 else 0 end
+            order by occurred_at, event_id
+            rows between unbounded preceding and current row
+        ) as signature_number
+    from signed
+),
+
+signatures as (
+    select
+        *,
+        max(campaign_signature) over (
+            partition by
+                source_relation, anonymous_id, case when session_id is null then 1 else 0 end, signature_number
+        ) as latest_signature
+    from signature_groups
+),
+
+starts as (
+    select
+        *,
+        case
+            when session_id is not null then 0
+            when previous_at is null then 1
+            when {{ seconds_between('previous_at', 'occurred_at') }} > {{ var('session_gap_minutes') }} * 60 then 1
+            when
+                campaign_signature is not null
+                and campaign_signature <> coalesce(
+                    lag(latest_signature) over (
+                        partition by source_relation, anonymous_id, case when session_id is null then 1 else 0 end
+                        order by occurred_at, event_id
+                    ), ''
+                )
+                then 1
+            else 0
+        end as is_start
+    from signatures
+),
+
+numbered as (
+    select
+        *,
+        sum(is_start) over (
+            partition by source_relation, anonymous_id, case when session_id is null then 1 else 0 end
+            order by occurred_at, event_id
+            rows between unbounded preceding and current row
+        ) as cut_number
+    from starts
+),
+
+keyed as (
+    select
+        *,
+        case
+            when session_id is not null then 'tool' || chr(31) || session_id
+            else 'cut' || chr(31) || first_value(event_id) over (
+                partition by source_relation, anonymous_id, case when session_id is null then 1 else 0 end, cut_number
+                order by occurred_at, event_id
+            )
+        end as session_key
+    from numbered
+),
+
+sessions as (
+    select
+        *,
+        {{ surrogate_key(['source_relation', 'anonymous_id', 'session_key']) }} as own_session_id
+    from keyed
+),
+
+placed as (
+    select
+        *,
+        row_number() over (partition by own_session_id order by occurred_at, event_id) as event_number,
+        min(user_id) over (partition by own_session_id) as session_user_id,
+        min(email_hash) over (partition by own_session_id) as session_email_hash
+    from sessions
+),
+
+final as (
+    select
+        placed.*,
+        -- A shared cookie joins nobody: its events belong to whoever is logged in.
+        case
+            when cookies.is_shared
+                then coalesce(users.person_id, session_users.person_id, emails.person_id, cookies.person_id)
+            else cookies.person_id
+        end as person_id
+    from placed
+    inner join identity_map as cookies
+        on
+            cookies.identifier = placed.anonymous_id
+            and cookies.identifier_type = {{ identifier_type('cookie', 'placed.source_relation') }}
+    left join identity_map as users
+        on
+            cookies.is_shared
+            and users.identifier = placed.user_id
+            and users.identifier_type = 'user_id'
+    left join identity_map as session_users
+        on
+            cookies.is_shared
+            and session_users.identifier = placed.session_user_id
+            and session_users.identifier_type = 'user_id'
+    left join identity_map as emails
+        on
+            cookies.is_shared
+            and emails.identifier = placed.session_email_hash
+            and emails.identifier_type = 'email'
+)
+
+select
+    source_relation,
+    event_id,
+    occurred_at,
+    anonymous_id,
+    user_id,
+    email_hash,
+    person_id,
+    own_session_id as session_id,
+    event_number,
+    event_name,
+    page_url,
+    referrer_url,
+    utm_source,
+    utm_medium,
+    utm_campaign,
+    utm_content,
+    utm_term,
+    click_id,
+    click_id_type,
+    device_category,
+    country,
+    is_bot,
+    is_internal,
+    consent_analytics,
+    consent_ads,
+    order_id,
+    product_id,
+    value,
+    currency,
+    referral_code,
+    properties
+from final
