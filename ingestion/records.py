@@ -149,8 +149,11 @@ QUARANTINE_SCHEMA = pa.schema(
         pa.field("reason", pa.string()),
         pa.field("payload", pa.string()),
         pa.field("_slice", pa.string()),
+        pa.field("_line", pa.int64()),
     ]
 )
+Refusal = tuple[str, str, "str | None", "int | None"]
+"""A record that could not be read: its text, the reason, its slice, its line."""
 FUTURE_TOLERANCE = timedelta(days=1)
 _PIECE = 1 << 18  # bytes of one row of JSON lines that DuckDB gets: small enough to run in parallel
 _SUSPICIOUS = r"\x00|\\u0000|\\u[dD][89a-fA-F]|\bNaN\b|Infinity|\d{12,}\.\d|\.\d{15,}"
@@ -185,27 +188,25 @@ class Converter:
     def convert(self, pages: Sequence[Page]) -> Converted:
         """Validate all records of some pages together; about 50 thousand records at once is the quickest."""
         parts: list[pa.Table] = []
-        refused: list[tuple[str, str, str | None]] = []
+        refused: list[Refusal] = []
         unknown: dict[str, int] = {}
         bodies = [piece for page in pages if page.arrow is None for piece in _pieces(page)]
         for at, lines in sorted({(piece.at, piece.lines) for piece in bodies}):
             chosen = [piece for piece in bodies if (piece.at, piece.lines) == (at, lines)]
             parts.extend(self._texts(chosen, at, lines, refused, unknown))
+        converted = [self._typed(part, self.table.columns) for part in parts]
         for page in pages:
             if page.arrow is not None:
                 arrow = page.arrow
                 if page.slice is not None and "_slice" not in arrow.column_names:
                     arrow = arrow.append_column("_slice", _constant(page.slice, arrow.num_rows))
                 parts.append(arrow)
-        converted = [self._typed(part) for part in parts]
+                converted.append(self._typed(arrow, page.columns or self.table.columns, page.source))
         good = pa.concat_tables([self.table.schema.empty_table(), *(rows for rows, _ in converted)])
         bad = [bad for _, bad in converted]
         if refused:
-            bad.append(
-                self.quarantine(
-                    [row[0] for row in refused], [row[1] for row in refused], [row[2] for row in refused]
-                )
-            )
+            texts, reasons, slices, lines_ = map(list, zip(*refused, strict=True))
+            bad.append(self.quarantine(texts, reasons, slices, lines_))
         quarantined = pa.concat_tables([QUARANTINE_SCHEMA.empty_table(), *bad])
         rows_in = sum(part.num_rows for part in parts) + len(refused)
         if rows_in != good.num_rows + quarantined.num_rows:
@@ -215,20 +216,24 @@ class Converter:
         return Converted(good, quarantined, rows_in, unknown)
 
     def quarantine(
-        self, payloads: Sequence[str], reasons: Sequence[str], slices: Sequence[str | None]
+        self,
+        payloads: Sequence[str],
+        reasons: Sequence[str],
+        slices: Sequence[str | None],
+        lines: Sequence[int | None] | None = None,
     ) -> pa.Table:
         """Quarantine rows of payloads as they came; addresses in them become pseudonyms, the text becomes ASCII."""
-        texts = [ascii_json(text) for text in payloads]
-        table = pa.table(
-            [
-                pa.array([self.table.name] * len(texts), pa.string()),
-                pa.array(list(reasons), pa.string()),
-                pa.array(texts, pa.string()),
-                pa.array(list(slices), pa.string()),
-            ],
-            schema=QUARANTINE_SCHEMA,
-        )
-        return self._without_addresses(table, ("payload",), keep_domain=True)
+        texts = pa.chunked_array([[ascii_json(text) for text in payloads]], pa.string())
+        if not self.pseudonyms.keep_clear:
+            texts = self.pseudonyms.scrub_column(texts, self._digests, keep_domain=True)
+        columns = [
+            _constant(self.table.name, len(texts)),
+            pa.array(list(reasons), pa.string()),
+            texts,
+            pa.array(list(slices), pa.string()),
+            pa.array(list(lines) if lines is not None else [None] * len(texts), pa.int64()),
+        ]
+        return pa.table(columns, schema=QUARANTINE_SCHEMA)
 
     # ---- step 1: JSON to text columns
 
@@ -237,7 +242,7 @@ class Converter:
         pieces: list[_Piece],
         at: str,
         lines: bool,
-        refused: list[tuple[str, str, str | None]],
+        refused: list[Refusal],
         unknown: dict[str, int],
     ) -> Iterator[pa.Table]:
         slow: list[_Piece] = []
@@ -269,11 +274,14 @@ class Converter:
             {
                 "body": pa.chunked_array([[piece.text] for piece in pieces], pa.string()),
                 "_slice": pa.chunked_array([[piece.slice] for piece in pieces], pa.string()),
+                "_first": pa.chunked_array([[piece.first_line] for piece in pieces], pa.int64()),
             }
         )
         if lines:
             return self._query(
-                "select _payload, _slice from (select unnest(string_split(body, chr(10))) as _payload, _slice from input)"
+                "select _payload, _slice, _line from (select unnest(lines) as _payload, _slice,"
+                " unnest(range(_first, _first + len(lines))) as _line"
+                " from (select string_split(body, chr(10)) as lines, _slice, _first from input))"
                 " where trim(_payload, chr(13) || chr(32) || chr(9)) <> ''",
                 bodies,
             )
@@ -289,13 +297,11 @@ class Converter:
         every = _json_path((*filter(None, at.split(".")),), "[*]")
         return self._query(
             f"select unnest(case when json_type(body, {path}) = 'OBJECT' then [json_extract(body, {path})]"
-            f" else json_extract(body, {every}) end) as _payload, _slice from input",
+            f" else json_extract(body, {every}) end) as _payload, _slice, cast(null as bigint) as _line from input",
             bodies,
         )
 
-    def _project(
-        self, records: pa.Table, refused: list[tuple[str, str, str | None]], unknown: dict[str, int]
-    ) -> pa.Table:
+    def _project(self, records: pa.Table, refused: list[Refusal], unknown: dict[str, int]) -> pa.Table:
         """The declared columns as text, `_extra`, and the record itself."""
         kinds = self._query(
             "select case when json_valid(_payload) then coalesce(json_type(_payload), 'NULL') else 'INVALID' end as kind"
@@ -307,7 +313,7 @@ class Converter:
             odd = records.filter(pc.invert(objects)).to_pylist()
             for row, kind in zip(odd, kinds.filter(pc.invert(objects)).to_pylist(), strict=True):
                 what = "is not valid JSON" if kind == "INVALID" else "is no object"
-                refused.append((row["_payload"] or "null", f"the record {what}", row["_slice"]))
+                refused.append((row["_payload"] or "null", f"the record {what}", row["_slice"], row["_line"]))
             records = records.filter(objects)
         fields = self._query(
             "select field, count(*) as records from (select unnest(json_keys(_payload)) as field from input) group by field",
@@ -327,10 +333,12 @@ class Converter:
             if nested:
                 extra = _without_empty_objects(f"json_merge_patch(_payload, {patch})")
         columns = ", ".join(
-            f"{expressions[column.name]} as {_quoted(column.name)}" for column in self.table.columns
+            f"{expressions[column.name]} as {_quoted(column.name)}"
+            for column in self.table.columns
+            if column.name != "_line"
         )
         return self._query(
-            f"select {columns}, {extra} as _extra, _payload, _slice"
+            f"select {columns}, {extra} as _extra, _payload, _slice, _line"
             f" from (select *, from_json(_payload, {_literal(structure)}) as s from input)",
             records,
         )
@@ -380,17 +388,16 @@ class Converter:
 
     # ---- step 1, record by record
 
-    def _one_by_one(
-        self, piece: _Piece, refused: list[tuple[str, str, str | None]], unknown: dict[str, int]
-    ) -> pa.Table:
+    def _one_by_one(self, piece: _Piece, refused: list[Refusal], unknown: dict[str, int]) -> pa.Table:
         good: list[dict[str, str | None]] = []
-        for record, problem in _parsed(piece, self.source_relation, self.table.name):
+        lines: list[int | None] = []
+        for record, problem, line in _parsed(piece, self.source_relation, self.table.name):
             if problem is None and not isinstance(record, dict):
                 problem = "the record is no object"
             problem = problem or _poison(record)
             if problem is not None:
                 text = record if isinstance(record, str) and problem.endswith("JSON") else to_json(record)
-                refused.append((text, problem, piece.slice))
+                refused.append((text, problem, piece.slice, line))
                 continue
             row = {
                 column.name: _text(_dig(record, column.steps), column.type) for column in self.table.columns
@@ -402,31 +409,47 @@ class Converter:
             row["_payload"] = to_json(record)
             row["_slice"] = piece.slice
             good.append(row)
-        names = [*(column.name for column in self.table.columns), "_extra", "_payload", "_slice"]
-        return pa.table({name: pa.array([row[name] for row in good], pa.string()) for name in names})
+            lines.append(line)
+        declared = [column.name for column in self.table.columns if column.name != "_line"]
+        names = [*declared, "_extra", "_payload", "_slice"]
+        table = pa.table({name: pa.array([row[name] for row in good], pa.string()) for name in names})
+        return table.append_column("_line", pa.array(lines, pa.int64()))
 
     # ---- step 2: to the declared types
 
-    def _typed(self, texts: pa.Table) -> tuple[pa.Table, pa.Table]:
+    def _typed(
+        self, texts: pa.Table, columns: Sequence[Column], source: pa.Table | None = None
+    ) -> tuple[pa.Table, pa.Table]:
         """(good rows in the table's schema, quarantine rows)."""
-        result = self._query(self._typing_sql(texts.schema), texts)
+        result = self._query(self._typing_sql(texts.schema, columns, source is not None), texts)
         is_bad = pc.is_valid(result["_reason"])
-        good, bad = result, result.slice(0, 0)
-        if pc.any(is_bad).as_py():
-            good, bad = result.filter(pc.invert(is_bad)), result.filter(is_bad)
+        if not pc.any(is_bad).as_py():
+            return self._pseudonymised(result), QUARANTINE_SCHEMA.empty_table()
+        bad = result.filter(is_bad)
+        payloads = bad["_payload"]
+        if source is not None:
+            payloads = self._query(
+                "select cast(to_json(struct_pack("
+                + ", ".join(f"{_quoted(name)} := {_quoted(name)}" for name in source.column_names)
+                + ")) as varchar) as payload from input",
+                source.filter(is_bad),
+            )["payload"]
         quarantined = self.quarantine(
-            bad["_payload"].to_pylist(), bad["_reason"].to_pylist(), bad["_slice"].to_pylist()
+            payloads.to_pylist(),
+            bad["_reason"].to_pylist(),
+            bad["_slice"].to_pylist(),
+            bad["_row_line"].to_pylist(),
         )
-        return self._pseudonymised(good), quarantined
+        return self._pseudonymised(result.filter(pc.invert(is_bad))), quarantined
 
-    def _typing_sql(self, schema: pa.Schema) -> str:
+    def _typing_sql(self, schema: pa.Schema, columns: Sequence[Column], has_source: bool) -> str:
         present = {field.name: field.type for field in schema}
         values, problems = [], []
-        for column in self.table.columns:
+        for column in columns:
             source = _quoted(column.name) if column.name in present else "cast(null as varchar)"
             kind = present.get(column.name, pa.string())
             is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)
-            value, is_wrong = _cast(column, source, is_text)
+            value, is_wrong = _cast(column, source, is_text, getattr(kind, "tz", None) is not None)
             values.append(f"{value} as {_quoted(column.name)}")
             name = column.name.replace("'", "''")
             if is_wrong:
@@ -448,8 +471,8 @@ class Converter:
         )
         if "_payload" in present:
             payload = "_payload"
-        elif "_source" in present:
-            payload = "cast(to_json(_source) as varchar)"
+        elif has_source:
+            payload = "cast(null as varchar)"
         else:
             payload = (
                 "cast(to_json(struct_pack("
@@ -457,7 +480,7 @@ class Converter:
                 + ")) as varchar)"
             )
         if self.table.slice_by is not None:
-            typed = next(column for column in self.table.columns if column.name == self.table.slice_by)
+            typed = next(column for column in columns if column.name == self.table.slice_by)
             value = _cast(typed, _quoted(typed.name), _is_text(present.get(typed.name)))[0]
             slice_ = (
                 f"cast(cast({value} as date) as varchar)" if typed.type in ("timestamp", "date") else value
@@ -468,7 +491,8 @@ class Converter:
         return (
             f"select {', '.join(values)}, {_literal(self.source_relation)} as source_relation, {slice_} as _slice,"
             f" cast({extra} as varchar) as _extra, _reason,"
-            f" case when _reason is not null then {payload} end as _payload"
+            f" case when _reason is not null then {payload} end as _payload,"
+            f" {'cast(_line as bigint)' if '_line' in present else 'cast(null as bigint)'} as _row_line"
             f" from (select *{' exclude (_reason)' if '_reason' in present else ''}, {reason} as _reason from input)"
         )
 
@@ -506,14 +530,6 @@ class Converter:
             columns["_extra"] = self.pseudonyms.scrub_column(columns["_extra"], self._digests)
         return pa.table(columns).select(self.table.schema.names).cast(self.table.schema)
 
-    def _without_addresses(self, rows: pa.Table, names: Sequence[str], keep_domain: bool) -> pa.Table:
-        if self.pseudonyms.keep_clear:
-            return rows
-        for name in names:
-            scrubbed = self.pseudonyms.scrub_column(rows[name], self._digests, keep_domain)
-            rows = rows.set_column(rows.column_names.index(name), name, scrubbed)
-        return rows
-
     def _query(self, sql: str, input: pa.Table) -> pa.Table:
         self._con.register("input", input)
         try:
@@ -540,7 +556,7 @@ _TYPE_WORDS = {
 }
 
 
-def _cast(column: Column, source: str, is_text: bool) -> tuple[str, str | None]:
+def _cast(column: Column, source: str, is_text: bool, is_absolute: bool = False) -> tuple[str, str | None]:
     """(the typed value, the condition under which there is a value that does not fit)."""
     if column.type in ("text", "email", "phone", "digest"):
         return f"cast({source} as varchar)", None
@@ -551,7 +567,7 @@ def _cast(column: Column, source: str, is_text: bool) -> tuple[str, str | None]:
         )
     text = f"nullif(trim({source}), '')" if is_text else source
     if column.type == "timestamp":
-        value = _timestamp(column, text, is_text)
+        value = _timestamp(column, text, is_text, is_absolute)
     elif column.type == "date":
         value = f"try_cast({text} as date)"
         if column.format and is_text:
@@ -572,7 +588,7 @@ def _cast(column: Column, source: str, is_text: bool) -> tuple[str, str | None]:
     return value, wrong
 
 
-def _timestamp(column: Column, text: str, is_text: bool) -> str:
+def _timestamp(column: Column, text: str, is_text: bool, is_absolute: bool) -> str:
     if column.unit is not None:
         factor = {"s": 1_000_000, "ms": 1_000, "us": 1}[column.unit]
         return f"try(make_timestamp(cast(try_cast({text} as decimal(30,6)) * {factor} as bigint)))"
@@ -583,7 +599,7 @@ def _timestamp(column: Column, text: str, is_text: bool) -> str:
         else f"try_cast({text} as timestamp)"
     )
     if not is_text:
-        return f"cast({text} as timestamp)" if zone in (None, "UTC") else _in_zone(text, zone)
+        return f"cast({text} as timestamp)" if is_absolute or zone in (None, "UTC") else _in_zone(text, zone)
     if column.format and ("%z" in column.format or "%Z" in column.format):
         return f"cast({local} as timestamp)"
     if zone not in (None, "UTC"):
@@ -680,6 +696,7 @@ class _Piece:
     at: str
     lines: bool
     slice: str | None
+    first_line: int
 
 
 def _pieces(page: Page) -> Iterator[_Piece]:
@@ -689,7 +706,7 @@ def _pieces(page: Page) -> Iterator[_Piece]:
         lines, at = True, ""
     else:
         raw, lines, at = page.body or b"", page.lines, page.at
-    start = 0
+    start, first_line = 0, 1
     while start < len(raw) or (start == 0 and not lines):
         end = len(raw)
         if lines and len(raw) - start > _PIECE:
@@ -700,8 +717,9 @@ def _pieces(page: Page) -> Iterator[_Piece]:
             text = piece.decode("utf-8")
         except UnicodeDecodeError:
             text = None
-        yield _Piece(text, piece, at, lines, page.slice)
+        yield _Piece(text, piece, at, lines, page.slice, first_line)
         start = end
+        first_line += piece.count(b"\n")
         if start >= len(raw):
             return
 
@@ -726,18 +744,22 @@ class _NotANumber(str):
     """NaN, Infinity or -Infinity, which JSON does not know."""
 
 
-def _parsed(piece: _Piece, system: str, table: str) -> Iterator[tuple[Any, str | None]]:
-    """(record, None), or (its text, the problem) where it cannot be read."""
+def _parsed(piece: _Piece, system: str, table: str) -> Iterator[tuple[Any, str | None, int | None]]:
+    """(record, None, line), or (its text, the problem, line) where it cannot be read."""
     if piece.lines:
-        for line in piece.raw.split(b"\n"):
+        for number, line in enumerate(piece.raw.split(b"\n"), piece.first_line):
             if not line.strip():
                 continue
             try:
-                yield _loads(line.decode("utf-8")), None
+                yield _loads(line.decode("utf-8")), None, number
             except UnicodeDecodeError:
-                yield line.decode("utf-8", "backslashreplace"), "the record is not UTF-8, so no valid JSON"
+                yield (
+                    line.decode("utf-8", "backslashreplace"),
+                    "the record is not UTF-8, so no valid JSON",
+                    number,
+                )
             except ValueError:
-                yield line.decode("utf-8", "backslashreplace"), "the record is not valid JSON"
+                yield line.decode("utf-8", "backslashreplace"), "the record is not valid JSON", number
         return
     try:
         document = _loads(piece.raw.decode("utf-8", "surrogatepass"))
@@ -749,7 +771,7 @@ def _parsed(piece: _Piece, system: str, table: str) -> Iterator[tuple[Any, str |
     if not isinstance(found, list | dict):
         raise BadAnswer(system, f"a page of {table} has no records at {piece.at or 'its top'!r}.")
     for record in found if isinstance(found, list) else [found]:
-        yield record, None
+        yield record, None, None
 
 
 def _loads(text: str) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ingestion.records import Table
+from ingestion.records import Column, Table
 from ingestion.settings import Connection, Setting
 
 GONE = "gone"
@@ -38,6 +38,8 @@ class Page:
     - `arrow`: a table whose columns already have the declared columns' names (text or typed).
 
     `slice`: the slice of all these records, for sliced tables without `slice_by`.
+    `columns`: other declarations of the same columns for this page's `arrow` (date formats, time zones).
+    `source`: the rows of `arrow` as they came, one for one; what is refused goes to the quarantine in this form.
     `filtered`: records that the connector left out on purpose, reason -> count (they count as "in").
     """
 
@@ -49,6 +51,8 @@ class Page:
     arrow: pa.Table | None = None
     slice: str | None = None
     filtered: Mapping[str, int] = field(default_factory=dict)
+    columns: tuple[Column, ...] | None = None
+    source: pa.Table | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class Refused:
     payloads: Sequence[str]
     reasons: Sequence[str]
     slice: str | None = None
+    lines: Sequence[int | None] | None = None
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ _QUARANTINE_TABLE = pa.schema(
         pa.field("reason", pa.string()),
         pa.field("payload", pa.string()),
         pa.field("_slice", pa.string()),
+        pa.field("_line", pa.int64()),
         pa.field("first_seen_at", pa.timestamp("us")),
         pa.field("last_seen_at", pa.timestamp("us")),
     ]
@@ -497,7 +498,9 @@ class _TableRun:
             self._flush()
             return True
         if isinstance(item, Refused):
-            rows = self._converter.quarantine(item.payloads, item.reasons, [item.slice] * len(item.payloads))
+            rows = self._converter.quarantine(
+                item.payloads, item.reasons, [item.slice] * len(item.payloads), item.lines
+            )
             self._report.rows_in += rows.num_rows
             self._quarantine(rows)
             return False
@@ -664,7 +667,7 @@ class _Stored:
         self._con.register("batch", rows)
         text = f"cast(to_json(struct_pack({', '.join(f'{name} := {name}' for name in columns)})) as varchar)"
         found = self._con.execute(
-            f"select _slice, count(*) || ':' || sum(md5_number({text}) % 1000000000000000003)"
+            f"select _slice, count(*) || ':' || sum(cast(md5_number({text}) % 1000000000000000003 as hugeint))"
             " from batch group by _slice"
         ).fetchall()
         self._con.unregister("batch")
@@ -672,18 +675,26 @@ class _Stored:
 
     def new_quarantine(self, rows: pa.Table, now: datetime) -> pa.Table:
         self._con.register("batch", rows)
-        exists = QUARANTINE in self.tables
+        seen = f"timestamp '{now.isoformat(sep=' ')}'"
+        stored = f"{self._dataset}.{QUARANTINE}"
+        if QUARANTINE not in self.tables:
+            stored = "(select '' as quarantine_id, '' as reason, cast(null as timestamp) as first_seen_at where false)"
         result = self._con.sql(
             f"""
-            select quarantine_id, source_relation, resource, any_value(reason) as reason,
-                any_value(payload) as payload, any_value(_slice) as _slice,
-                timestamp '{now.isoformat(sep=" ")}' as first_seen_at, timestamp '{now.isoformat(sep=" ")}' as last_seen_at
+            select b.quarantine_id, b.source_relation, b.resource, b.reason, b.payload, b._slice, b._line,
+                coalesce(cast(s.first_seen_at as timestamp), {seen}) as first_seen_at, {seen} as last_seen_at
             from (
-                select *, sha256(concat_ws(chr(31), source_relation, resource, coalesce(_slice, ''), payload)) as quarantine_id
-                from batch
+                select quarantine_id, source_relation, resource, any_value(reason) as reason,
+                    any_value(payload) as payload, any_value(_slice) as _slice, any_value(_line) as _line
+                from (
+                    select *, sha256(concat_ws(chr(31), source_relation, resource, coalesce(_slice, ''),
+                        coalesce(cast(_line as varchar), ''), payload)) as quarantine_id
+                    from batch
+                )
+                group by quarantine_id, source_relation, resource
             ) b
-            {f"where not exists (select 1 from {self._dataset}.{QUARANTINE} s where s.quarantine_id = b.quarantine_id and s.reason = b.reason)" if exists else ""}
-            group by quarantine_id, source_relation, resource
+            left join {stored} s on s.quarantine_id = b.quarantine_id
+            where s.quarantine_id is null or s.reason <> b.reason or b._slice is not null
             """
         ).to_arrow_table()
         self._con.unregister("batch")
@@ -733,16 +744,31 @@ def _dlt_source(extraction: Extraction) -> Any:
     @dlt.source(name=extraction.connection.system, section=extraction.connection.system, max_table_nesting=0)
     def source() -> Any:
         # dlt takes the last resource first, so that the two that need the whole extraction stand in front
-        yield _dlt_resource(extraction.quarantine_rows, QUARANTINE, ("quarantine_id",))
-        yield _dlt_resource(extraction.slice_rows, SLICES, ("source_relation", "resource", "slice"))
+        yield _dlt_resource(extraction.quarantine_rows, QUARANTINE, ("quarantine_id",), _QUARANTINE_TABLE)
+        yield _dlt_resource(
+            extraction.slice_rows, SLICES, ("source_relation", "resource", "slice"), _SLICES_TABLE
+        )
         for table in reversed(list(extraction.tables.values())):
             yield _table_resource(extraction, table)
 
     return source()
 
 
-def _dlt_resource(function: Any, name: str, key: tuple[str, ...]) -> Any:
-    return dlt.resource(function, name=name, write_disposition="merge", primary_key=list(key))
+_CONTRACT = {"tables": "evolve", "columns": "evolve", "data_type": "freeze"}  # no variant columns
+
+
+def _dlt_resource(function: Any, name: str, key: tuple[str, ...], schema: pa.Schema) -> Any:
+    def rows() -> Iterator[pa.Table]:
+        yield from function()
+
+    return dlt.resource(
+        rows,
+        name=name,
+        write_disposition="merge",
+        primary_key=list(key),
+        columns=_zone_less(schema),
+        schema_contract=_CONTRACT,
+    )
 
 
 def _table_resource(extraction: Extraction, table: Table) -> Any:
@@ -750,14 +776,20 @@ def _table_resource(extraction: Extraction, table: Table) -> Any:
         yield from extraction.batches(table.name)
 
     hints: dict[str, Any] = {"write_disposition": "merge"}
+    columns = _zone_less(table.schema)
     if table.is_sliced:
         hints["merge_key"] = ["source_relation", "_slice"]
     else:
         hints["primary_key"] = ["source_relation", *table.key]
         version = table.version or table.cursor
         if version is not None:
-            hints["columns"] = {version: {"dedup_sort": "desc"}}
-    return dlt.resource(rows, name=table.name, **hints)
+            columns.setdefault(version, {})["dedup_sort"] = "desc"
+    return dlt.resource(rows, name=table.name, columns=columns, schema_contract=_CONTRACT, **hints)
+
+
+def _zone_less(schema: pa.Schema) -> dict[str, dict[str, Any]]:
+    """dlt makes timestamps with a time zone, unless it is told."""
+    return {field.name: {"timezone": False} for field in schema if pa.types.is_timestamp(field.type)}
 
 
 @dataclass
@@ -931,7 +963,7 @@ def _keep_quarantine(paths: Paths, connection: Connection, extraction: Extractio
 
     @dlt.source(name=connection.system, section=connection.system, max_table_nesting=0)
     def only_quarantine() -> Any:
-        yield _dlt_resource(lambda: iter([rows]), QUARANTINE, ("quarantine_id",))
+        yield _dlt_resource(lambda: iter([rows]), QUARANTINE, ("quarantine_id",), _QUARANTINE_TABLE)
 
     made.run(only_quarantine(), loader_file_format="parquet")
     _drop_working_directory(paths, connection)
