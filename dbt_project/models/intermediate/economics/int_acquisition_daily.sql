@@ -1,0 +1,69 @@
+{# New customers by the credits of the conversion that made them customers, with what they have brought in since: the
+   base of lifetime value and payback. Revenue and margin are whole-life to as_of, on the day of the acquisition. #}
+with
+acquisitions as (
+    select
+        conversions.conversion_id,
+        conversions.converted_on,
+        -- A customer of last week has had one month, not a fraction: a month is the least that is observed.
+        case
+            when {{ days_between('conversions.converted_at', as_of()) }} > 30.4375
+                then {{ days_between('conversions.converted_at', as_of()) }} / 30.4375
+            else 1.0
+        end as months_observed,
+        cast(coalesce(margins.revenue, 0) as double) as revenue,
+        case when margins.customer_id is null then 0.0 else cast(margins.gross_margin as double) end as gross_margin
+    from {{ ref('fct_conversions') }} as conversions
+    inner join {{ ref('conversion_types') }} as types
+        on conversions.conversion_type = types.conversion_type and types.is_revenue
+    left join {{ ref('int_customer_margins') }} as margins
+        on conversions.customer_id = margins.customer_id
+    where conversions.is_new_customer
+),
+
+credited as (
+    select
+        acquisitions.*,
+        attribution.touched_on,
+        attribution.channel,
+        {%- for model in attribution_models() %}
+        attribution.credit_{{ model }}{{ "," if not loop.last }}
+        {%- endfor %}
+    from acquisitions
+    inner join {{ ref('fct_attribution') }} as attribution
+        on acquisitions.conversion_id = attribution.conversion_id
+),
+
+final as (
+    {%- for basis, date_column in [('conversion', 'converted_on'), ('touch', 'touched_on')] %}
+    {%- set last_basis = loop.last %}
+    {%- for model in attribution_models() %}
+    select
+        '{{ basis }}' as date_basis,
+        {{ date_column }} as date,
+        channel,
+        '{{ model }}' as model,
+        sum(credit_{{ model }}) as new_customers,
+        sum(credit_{{ model }} * revenue) as lifetime_revenue,
+        case when count(gross_margin) = count(*) then sum(credit_{{ model }} * gross_margin) end as lifetime_margin,
+        sum(credit_{{ model }} * months_observed) as customer_months
+    from credited
+    where credit_{{ model }} != 0
+    group by {{ date_column }}, channel
+    {%- if not (loop.last and last_basis) %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+    {%- endfor %}
+)
+
+select
+    date_basis,
+    date,
+    channel,
+    model,
+    new_customers,
+    lifetime_revenue,
+    lifetime_margin,
+    customer_months
+from final

@@ -1,0 +1,188 @@
+{# Costs know no model and no date basis: a channel's costs of a period stand in each slice (date_basis, model) once.
+   Everything else is attributed. Division by nothing gives NULL, never 0. #}
+with
+media as (
+    select
+        date,
+        coalesce(channel, '(not set)') as channel,
+        cast(spend as double) as media_spend,
+        0.0 as other_cost
+    from {{ ref('fct_ad_performance_daily') }}
+    union all
+    select
+        date,
+        channel,
+        0.0 as media_spend,
+        amount as other_cost
+    from {{ ref('int_costs_daily') }}
+),
+
+slices as (
+    select
+        bases.date_basis,
+        models.model
+    from (
+        select 'conversion' as date_basis
+        union all
+        select 'touch' as date_basis
+    ) as bases
+    cross join (
+        {%- for model in attribution_models() %}
+        select '{{ model }}' as model
+        {%- if not loop.last %}
+        union all
+        {%- endif %}
+        {%- endfor %}
+    ) as models
+),
+
+{#- The measures of all inputs, in order; each input fills its own and leaves the others 0. #}
+{%- set measures = [
+    'media_spend', 'other_cost', 'leads', 'mqls', 'sqls', 'pqls', 'opportunities', 'wins', 'purchases', 'trials',
+    'subscriptions', 'pipeline', 'bookings', 'order_value', 'new_mrr', 'billings', 'billings_refunded',
+    'new_customers', 'lifetime_revenue', 'lifetime_margin', 'customer_months'
+] %}
+{%- set counted = {
+    'leads': 'lead', 'mqls': 'mql', 'sqls': 'sql', 'pqls': 'pql', 'opportunities': 'opportunity', 'wins': 'won',
+    'purchases': 'purchase', 'trials': 'trial', 'subscriptions': 'subscription'
+} %}
+{%- set valued = {
+    'pipeline': 'opportunity', 'bookings': 'won', 'order_value': 'purchase', 'new_mrr': 'subscription'
+} %}
+
+daily as (
+    select
+        slices.date_basis,
+        slices.model,
+        media.date,
+        media.channel
+        {%- for measure in measures %},
+        {{ measure if measure in ['media_spend', 'other_cost'] else '0.0' }} as {{ measure }}
+        {%- endfor %}
+    from media
+    cross join slices
+    union all
+    select
+        date_basis,
+        model,
+        date,
+        channel
+        {%- for measure in measures %},
+        {%- if measure in counted %}
+        case when conversion_type = '{{ counted[measure] }}' then conversions else 0.0 end
+        {%- elif measure in valued %}
+        case when conversion_type = '{{ valued[measure] }}' then cast(value as double) else 0.0 end
+        {%- else %}
+        0.0
+        {%- endif %} as {{ measure }}
+        {%- endfor %}
+    from {{ ref('int_attribution_daily') }}
+    union all
+    select
+        date_basis,
+        model,
+        date,
+        channel
+        {%- for measure in measures %},
+        {{ measure if measure in ['billings', 'billings_refunded'] else '0.0' }} as {{ measure }}
+        {%- endfor %}
+    from {{ ref('int_billing_daily') }}
+    union all
+    select
+        date_basis,
+        model,
+        date,
+        channel
+        {%- for measure in measures %},
+        {{ measure if measure in ['new_customers', 'lifetime_revenue', 'lifetime_margin', 'customer_months'] else '0.0' }}
+            as {{ measure }}
+        {%- endfor %}
+    from {{ ref('int_acquisition_daily') }}
+),
+
+daily_totals as (
+    select
+        date_basis,
+        model,
+        date,
+        channel
+        {%- for measure in measures %},
+        case when count({{ measure }}) = count(*) then sum({{ measure }}) end as {{ measure }}
+        {%- endfor %}
+    from daily
+    group by date_basis, model, date, channel
+),
+
+periods as (
+    {%- for grain in ['week', 'month', 'fiscal_quarter'] %}
+    select
+        '{{ grain }}' as period_grain,
+        {{ period_start(grain, 'date') }} as period_start,
+        date_basis,
+        channel,
+        model
+        {%- for measure in measures %},
+        case when count({{ measure }}) = count(*) then sum({{ measure }}) end as {{ measure }}
+        {%- endfor %}
+    from daily_totals
+    group by {{ period_start(grain, 'date') }}, date_basis, channel, model
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+),
+
+final as (
+    select
+        *,
+        media_spend + other_cost as loaded_cost,
+        case period_grain
+            when 'week' then {{ add_days('period_start', 7) }}
+            when 'month' then {{ add_months('period_start', 1) }}
+            else {{ add_months('period_start', 3) }}
+        end as period_end
+    from periods
+)
+
+select
+    period_grain,
+    period_start,
+    date_basis,
+    channel,
+    model,
+    cast(media_spend as decimal(19, 4)) as media_spend,
+    cast(loaded_cost as decimal(19, 4)) as loaded_cost,
+    leads,
+    mqls,
+    sqls,
+    pqls,
+    opportunities,
+    wins,
+    purchases,
+    trials,
+    subscriptions,
+    new_customers,
+    cast(pipeline as decimal(19, 4)) as pipeline,
+    cast(bookings as decimal(19, 4)) as bookings,
+    cast(billings as decimal(19, 4)) as billings,
+    cast(billings_refunded as decimal(19, 4)) as billings_refunded,
+    cast(new_mrr as decimal(19, 4)) as new_mrr,
+    cast({{ safe_divide('bookings', 'wins') }} as decimal(19, 4)) as average_sale_value,
+    cast({{ safe_divide('order_value', 'purchases') }} as decimal(19, 4)) as average_order_value,
+    cast({{ safe_divide('media_spend', 'leads') }} as decimal(19, 4)) as cost_per_lead,
+    cast({{ safe_divide('media_spend', 'mqls') }} as decimal(19, 4)) as cost_per_mql,
+    cast({{ safe_divide('media_spend', 'sqls') }} as decimal(19, 4)) as cost_per_sql,
+    cast({{ safe_divide('media_spend', 'opportunities') }} as decimal(19, 4)) as cost_per_opportunity,
+    cast({{ safe_divide('media_spend', 'wins') }} as decimal(19, 4)) as cost_per_win,
+    cast({{ safe_divide('media_spend', 'new_customers') }} as decimal(19, 4)) as cac_media,
+    cast({{ safe_divide('loaded_cost', 'new_customers') }} as decimal(19, 4)) as cac_loaded,
+    {{ safe_divide('billings', 'media_spend') }} as roas,
+    -- CAC over the margin that one new customer brings in a month.
+    case
+        when lifetime_margin > 0 and new_customers > 0
+            then loaded_cost / new_customers / (lifetime_margin / customer_months)
+    end as payback_months,
+    cast({{ safe_divide('lifetime_margin', 'new_customers') }} as decimal(19, 4)) as realised_ltv,
+    {{ safe_divide('lifetime_margin', 'loaded_cost') }} as ltv_to_cac,
+    {{ date_diff_days('period_end', as_of_date()) }} >= {{ var('economics_mature_after_days', 90) }} as is_mature
+from final
