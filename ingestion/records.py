@@ -14,7 +14,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -190,7 +190,7 @@ class Converter:
         parts: list[pa.Table] = []
         refused: list[Refusal] = []
         unknown: dict[str, int] = {}
-        bodies = [piece for page in pages if page.arrow is None for piece in _pieces(page)]
+        bodies = [piece for page in pages if page.arrow is None for piece in _page_pieces(page)]
         for at, lines in sorted({(piece.at, piece.lines) for piece in bodies}):
             chosen = [piece for piece in bodies if (piece.at, piece.lines) == (at, lines)]
             parts.extend(self._texts(chosen, at, lines, refused, unknown))
@@ -538,6 +538,33 @@ class Converter:
             self._con.unregister("input")
 
 
+class JsonLines:
+    """Blocks of JSON lines to text columns, for files: `names` are dotted paths, and become the columns' names."""
+
+    def __init__(self, slice_: str, names: Sequence[str]) -> None:
+        self._slice = slice_
+        # a value below another one that is asked for, too, is read by its own path
+        columns = tuple(Column(name, "text", path=tuple(name.split("."))) for name in names)
+        table = Table("lines", columns, key=(), sliced=True)
+        self._converter = Converter(table, slice_, Pseudonyms(b"", keep_clear=True), datetime.now(UTC))
+
+    def read(self, block: bytes, first_line: int) -> tuple[pa.Table, list[Refusal]]:
+        """(the columns, `_extra`, `_payload`, `_line`; in the order of the lines), (what could not be read)."""
+        refused: list[Refusal] = []
+        pieces = [
+            replace(piece, first_line=piece.first_line + first_line - 1)
+            for piece in _pieces(block, "", True, self._slice)
+        ]
+        parts = list(self._converter._texts(pieces, "", True, refused, {}))
+        if not parts:
+            names = [*(column.name for column in self._converter.table.columns), "_extra", "_payload"]
+            schema = pa.schema(
+                [*(pa.field(name, pa.string()) for name in names), pa.field("_line", pa.int64())]
+            )
+            return schema.empty_table(), refused
+        return pa.concat_tables(parts).sort_by("_line").drop_columns(["_slice"]), refused
+
+
 # ---- SQL pieces
 
 _TYPE_WORDS = {
@@ -699,13 +726,15 @@ class _Piece:
     first_line: int
 
 
-def _pieces(page: Page) -> Iterator[_Piece]:
-    """The page's JSON as texts that can be read in parallel. Text that is not UTF-8 has `text` None."""
+def _page_pieces(page: Page) -> Iterator[_Piece]:
     if page.records is not None:
-        raw = "\n".join(json.dumps(record, default=str) for record in page.records).encode()
-        lines, at = True, ""
-    else:
-        raw, lines, at = page.body or b"", page.lines, page.at
+        lines = "\n".join(json.dumps(record, default=str) for record in page.records)
+        return _pieces(lines.encode(), "", True, page.slice)
+    return _pieces(page.body or b"", page.at, page.lines, page.slice)
+
+
+def _pieces(raw: bytes, at: str, lines: bool, slice_: str | None) -> Iterator[_Piece]:
+    """JSON as texts that can be read in parallel. Text that is not UTF-8 has `text` None."""
     start, first_line = 0, 1
     while start < len(raw) or (start == 0 and not lines):
         end = len(raw)
@@ -717,7 +746,7 @@ def _pieces(page: Page) -> Iterator[_Piece]:
             text = piece.decode("utf-8")
         except UnicodeDecodeError:
             text = None
-        yield _Piece(text, piece, at, lines, page.slice, first_line)
+        yield _Piece(text, piece, at, lines, slice_, first_line)
         start = end
         first_line += piece.count(b"\n")
         if start >= len(raw):
