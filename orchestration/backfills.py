@@ -1,7 +1,8 @@
 """Reading past days again: one partitioned job per system that has time-sliced tables.
 
-Explicit bounds, whole slices, no cursor moves; record-wise tables take no part. The days are Dagster's daily partitions, or a
-range in the run's config (`funnelhouse backfill`). Building and publishing follow as the job `build_and_publish`.
+Explicit bounds, whole slices, no cursor moves; record-wise tables take no part. The days are Dagster's daily
+partitions, or a range in the run's config (`funnelhouse backfill`). Building and publishing follow as the job
+`build_and_publish`.
 """
 
 import datetime as dt

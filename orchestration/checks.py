@@ -1,20 +1,21 @@
 """Great Expectations at the raw boundary, as Dagster asset checks: what dbt's tests cannot see.
 
-Volume (no raw table loses most of its rows between two runs) holds for every table without being declared. Distribution, drift
-against the previous run and totals across sources are declared by each system in `ingestion/<system>/expectations.yml`:
+Volume (no raw table loses most of its rows between two runs) holds for every table without being declared.
+Distribution, drift against the previous run and totals across sources are declared by each system in
+`ingestion/<system>/expectations.yml`:
 
     - name: spend_is_plausible          # the check's name
       table: ad_performance             # the raw table (asset) that it belongs to
       description: ...
-      sql: select ... from {raw}.ad_performance group by ...     # an aggregate or a sample, never millions of rows
-      compare: {key: [network], values: [spend]}                 # optional: adds spend_previous and spend_ratio
+      sql: select ... from {raw}.ad_performance group by ...    # an aggregate or a sample, not all rows
+      compare: {key: [network], values: [spend]}                 # adds spend_previous and spend_ratio
       expect:
         - {type: expect_column_values_to_be_between, severity: critical, column: spend, min_value: 0}
 
-`severity` is Great Expectations' own: `critical` blocks the build, `warning` and `info` do not. The library takes 6 s to
-import, so it is imported inside the check; DuckDB's answer goes to it as a pandas frame, because its own SQL datasource fails on
-DuckDB 2.0. Each result is kept in `ops.raw_checks`, the values to compare with in `ops.raw_baselines`; Data Docs lie in
-`<data folder>/gx`.
+`severity` is Great Expectations' own: `critical` blocks the build, `warning` and `info` do not. The library
+takes 6 s to import, so it is imported inside the check; DuckDB's answer goes to it as a pandas frame, because
+its own SQL datasource fails on DuckDB 2.0. Each result is kept in `ops.raw_checks`, the values to compare
+with in `ops.raw_baselines`; Data Docs lie in `<data folder>/gx`.
 """
 
 import datetime as dt
@@ -52,8 +53,8 @@ create table if not exists ops.raw_baselines (
     check_name varchar, key varchar, measure varchar, value double, run_id varchar, observed_at timestamp
 );
 create table if not exists ops.raw_checks (
-    run_id varchar, checked_at timestamp, check_name varchar, raw_table varchar, passed boolean, severity varchar,
-    failed_expectations varchar, sql varchar
+    run_id varchar, checked_at timestamp, check_name varchar, raw_table varchar, passed boolean,
+    severity varchar, failed_expectations varchar, sql varchar
 );
 """
 
@@ -107,14 +108,16 @@ class Outcome:
 
 
 def volume_check(system: str, table: str) -> RawCheck:
-    """Of one run to the next a raw table may not lose half of its rows: the sign of a wiped or half-read source."""
+    """Of one run to the next a raw table may not lose half of its rows: the sign of a wiped or half-read
+    source.
+    """
     return RawCheck(
         system=system,
         name="volume",
         table=table,
         description=(
-            f"Rows now against the run before: fewer than {MIN_VOLUME_RATIO:.0%} of them means that the source was "
-            "read by half or wiped."
+            f"Rows now against the run before: fewer than {MIN_VOLUME_RATIO:.0%} of them means that the "
+            "source was read by half or wiped."
         ),
         sql=f"select '{table}' as table_name, count(*) as row_count from {{raw}}.\"{table}\"",
         key=("table_name",),

@@ -1,4 +1,5 @@
-"""The command line `funnelhouse`. What is heavy is imported inside the commands, so that `--help` answers at once.
+"""The command line `funnelhouse`. What is heavy is imported inside the commands, so that `--help` answers at
+once.
 
 Every expected failure ends as one line on standard error and exit code 1; usage errors end with 2.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -114,7 +115,7 @@ def backfill(
     date_to: Annotated[str, typer.Option("--to", help="Last day, YYYY-MM-DD, inclusive.")],
     verbose: Verbose = False,
 ) -> None:
-    """Read past days of one system's time-sliced tables again, then build, audit, publish. Moves no cursor."""
+    """Read past days of a system's time-sliced tables again, then build and publish; no cursor moves."""
     from ingestion.registry import system as registered
     from ingestion.settings import connections
     from orchestration.backfills import job_name, op_name
@@ -129,7 +130,8 @@ def backfill(
     connections(paths, [system])
     if not registered(system).sliced_tables:
         raise Problem(
-            f"{system} has no time-sliced tables, so there is nothing to backfill: its records are merged by key."
+            f"{system} has no time-sliced tables, so there is nothing to backfill: "
+            "its records are merged by key."
         )
     with locked(paths):
         config = {op_name(system): {"config": {"date_from": first.isoformat(), "date_to": last.isoformat()}}}
@@ -250,7 +252,9 @@ def sandbox_serve(
     as_of: Annotated[str, typer.Option(help="The company's present moment.")] = "2026-07-01T03:00:00Z",
     drop: Annotated[Path | None, typer.Option(help="Also write the file drop into this folder.")] = None,
 ) -> None:
-    """Serve the simulated company's APIs on 127.0.0.1 until interrupted; prints the settings that point there."""
+    """Serve the simulated company's APIs on 127.0.0.1 until interrupted; prints the settings that point
+    there.
+    """
     from orchestration import demo as demonstration
 
     _check_scale(scale)
@@ -317,7 +321,7 @@ def _execute(
     console: Console | None = None,
     *,
     tags: dict[str, str] | None = None,
-    ops: dict[str, object] | None = None,
+    ops: Mapping[str, object] | None = None,
 ) -> RunOutcome:
     from orchestration import summary
     from orchestration.console import make_console, run_display
@@ -335,7 +339,9 @@ def _execute(
 
 @contextmanager
 def _quiet(verbose: bool) -> Iterator[None]:
-    """Keep what libraries print (progress bars, notices) from the terminal; Dagster's own capture keeps it for the UI."""
+    """Keep what libraries print (progress bars, notices) from the terminal; Dagster's own capture keeps it
+    for the UI.
+    """
     if verbose:
         yield
         return

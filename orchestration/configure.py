@@ -57,7 +57,7 @@ def choose(paths: Paths, systems: Sequence[str] | None, manifest: Path | None) -
 
 
 def record(paths: Paths, systems: Sequence[str] | None, manifest: Path | None) -> None:
-    """Write the choice into settings.json where there is one; a run without a choice uses what is recorded."""
+    """Write a choice into settings.json; a run without a choice uses what is recorded there."""
     if systems is None and manifest is None:
         _refresh(paths)
         connections(paths)

@@ -1,7 +1,7 @@
 """What the command line draws: status lines and bars while a run goes on, and error lines.
 
-Dagster captures this process's standard output and error while a step runs (the UI shows them), so the display writes to
-duplicates of the descriptors that were there before.
+Dagster captures this process's standard output and error while a step runs (the UI shows them), so the
+display writes to duplicates of the descriptors that were there before.
 """
 
 from __future__ import annotations

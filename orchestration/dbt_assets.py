@@ -1,7 +1,8 @@
 """Seeds, models and tests of dbt_project/ as Dagster assets and asset checks: one step, in process.
 
-The manifest is prepared once a process (`transform.prepare`); the assets translate dbt's result events with dagster-dbt
-and add row counts, columns and column lineage. Which models exist follows from the list of connected systems.
+The manifest is prepared once a process (`transform.prepare`); the assets translate dbt's result events with
+dagster-dbt and add row counts, columns and column lineage. Which models exist follows from the list of
+connected systems.
 """
 
 import json
@@ -64,7 +65,9 @@ def _description(node: Mapping[str, Any]) -> str:
 
 def read_manifest(path: Path) -> dict[str, Any]:
     """The manifest, with a home for singular tests that read several models: else Dagster shows them as mere
-    observations and not as checks. They belong to the last model that they read (in dbt's order: the furthest)."""
+    observations and not as checks. They belong to the last model that they read (in dbt's order: the
+    furthest).
+    """
     manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     for node in manifest["nodes"].values():
         if node["resource_type"] != "test" or node.get("attached_node"):
@@ -92,7 +95,7 @@ class FinishedBuild(DbtCliInvocation):
 
     def stream_raw_events(self) -> Iterator[Any]:
         for content in self._stdout:
-            yield DbtCoreCliEventMessage(raw_event=content, event_history_metadata={})  # type: ignore[arg-type]
+            yield DbtCoreCliEventMessage(raw_event=content, event_history_metadata={})
 
 
 def finished_build(
@@ -101,7 +104,7 @@ def finished_build(
     from dbt.adapters.factory import get_adapter_by_type
 
     build = FinishedBuild(
-        process=_Ended(["dbt", "build"]),  # type: ignore[arg-type]
+        process=_Ended(["dbt", "build"]),
         manifest=manifest,
         dagster_dbt_translator=Translator(),
         project_dir=transform.PROJECT_DIR,

@@ -1,4 +1,6 @@
-"""What Dagster loads: `build_defs` and nothing else. Importing this file opens no warehouse and reads no secret."""
+"""What Dagster loads: `build_defs` and nothing else. Importing this file opens no warehouse and reads no
+secret.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ from orchestration.sensors import build_sensors
 def build_defs(
     paths: Paths | None = None, resource_overrides: Mapping[str, Any] | None = None
 ) -> Definitions:
-    """All assets, checks, jobs, schedules and sensors of a data folder, from its list of connected systems."""
+    """Assets, checks, jobs, schedules and sensors of a data folder, from its list of connected systems."""
     paths = paths or Paths.from_environment()
     connected = connections(paths)
     grouped = by_system(connected)

@@ -1,7 +1,8 @@
-"""The simulated company around a run: started in a process of its own, its addresses and clock set as the environment's.
+"""The simulated company around a run: started in a process of its own, its addresses and clock set as the
+environment's.
 
-A data folder that the demo has filled belongs to that company (`demo.json`): another scale, or real accounts, must not
-be mixed into it.
+A data folder that the demo has filled belongs to that company (`demo.json`): another scale, or real accounts,
+must not be mixed into it.
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ def claim(paths: Paths, scale: str, seed: int) -> None:
         return
     if present is not None:
         raise Problem(
-            f"{paths.data_dir} holds the demo at scale {present['scale']} (seed {present['seed']}). Run that again, "
-            "remove the folder (`make clean`), or set FUNNELHOUSE_DATA_DIR to another one."
+            f"{paths.data_dir} holds the demo at scale {present['scale']} (seed {present['seed']}). "
+            "Run that again, remove the folder (`make clean`), or set FUNNELHOUSE_DATA_DIR to another one."
         )
     if paths.warehouse.exists():
         raise Problem(
-            f"{paths.data_dir} holds data that did not come from the demo; simulated figures would be mixed into it. "
-            "Set FUNNELHOUSE_DATA_DIR to another folder for the demo."
+            f"{paths.data_dir} holds data that did not come from the demo; simulated figures would be mixed "
+            "into it. Set FUNNELHOUSE_DATA_DIR to another folder for the demo."
         )
     (paths.data_dir / MARKER).write_text(json.dumps(wanted) + "\n", encoding="utf-8")
 
@@ -61,7 +62,9 @@ def company_in(paths: Paths) -> dict[str, Any] | None:
 def company(
     paths: Paths, scale: str, seed: int, console: Console, as_of: str = DEFAULT_AS_OF
 ) -> Iterator[str]:
-    """The sandbox, up for the time of a block; the environment points there, and reports as of the company's clock."""
+    """The sandbox, up for the time of a block; the environment points there, and reports as of the company's
+    clock.
+    """
     from sandbox.app import launched
     from sandbox.environment import environment
 
@@ -80,7 +83,9 @@ def company(
 
 @contextmanager
 def company_of(paths: Paths, console: Console) -> Iterator[None]:
-    """The company that fills this data folder, if it is a demo's, so that the UI can run its jobs; else nothing."""
+    """The company that fills this data folder, if it is a demo's, so that the UI can run its jobs; else
+    nothing.
+    """
     present = company_in(paths)
     if present is None:
         with nullcontext():

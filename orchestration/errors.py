@@ -1,7 +1,7 @@
 """What a person reads when a run cannot go on: one clear line, with the remedy in it.
 
-Everything that is expected to go wrong outside the code is a `FunnelhouseError` (ingestion's own classes, or `Problem`
-here) and is printed without a traceback.
+Everything that is expected to go wrong outside the code is a `FunnelhouseError` (ingestion's own classes, or
+`Problem` here) and is printed without a traceback.
 """
 
 from __future__ import annotations

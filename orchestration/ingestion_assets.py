@@ -1,7 +1,8 @@
-"""The raw tables as Dagster assets: one `@dlt_assets` step per connected system, made from ingestion's registry.
+"""The raw tables as Dagster assets: one `@dlt_assets` step per connected system, made from ingestion's
+registry.
 
-A step loads all connections of its system through `ingestion.warehouse.load`, the one owner of dlt pipelines; this file
-only says what exists, retries what may be retried, and reports what came in.
+A step loads all connections of its system through `ingestion.warehouse.load`, the one owner of dlt pipelines;
+this file only says what exists, retries what may be retried, and reports what came in.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,7 +40,7 @@ from orchestration.resources import WRITER_POOL, House, aware
 PHASE = "extract"
 BOOKKEEPING = {
     "_quarantine": "One record that was refused, with the reason and its pseudonymised payload.",
-    "_slices": "One slice (day or file) of a table that is replaced as a whole, with its row count and checksum.",
+    "_slices": "One slice (day or file) of a table that is replaced as a whole, with its checksum.",
 }
 RETRIES = RetryPolicy(max_retries=2, delay=20, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
 
@@ -54,7 +55,9 @@ def raw_key(system: str, table: str) -> AssetKey:
 
 @dataclass
 class Translator(DagsterDltTranslator):
-    """Keys are `raw_<system>/<table>`; dlt's own parents (`<source>_<resource>`) are dropped: they name nothing real."""
+    """Keys are `raw_<system>/<table>`; dlt's own parents (`<source>_<resource>`) are dropped: they name
+    nothing real.
+    """
 
     system: str = ""
     freshness_hours: int = 26

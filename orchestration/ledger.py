@@ -1,8 +1,9 @@
 """What the warehouse knows about its own runs: schema `ops`.
 
-`ops.current_run` (one row) is what dbt reads: which run, as of when, and from which load on rows are new. `ops.builds`
-holds one row a build with the mark that it would set; `ops.publications` one row a successful publication. The mark
-advances only by a publication, so a failed, killed or unpublished build is simply built again.
+`ops.current_run` (one row) is what dbt reads: which run, as of when, and from which load on rows are new.
+`ops.builds` holds one row a build with the mark that it would set; `ops.publications` one row a successful
+publication. The mark advances only by a publication, so a failed, killed or unpublished build is simply built
+again.
 """
 
 from __future__ import annotations
@@ -91,15 +92,15 @@ def newest_load(connection: Any) -> str:
 def needs_full_refresh(connection: Any, settings_hash: str) -> bool:
     """Whether incremental models cannot be trusted to continue from what the warehouse holds.
 
-    That is so before the first publication, when settings, seeds or SQL differ from the published run's, and when a
-    build since then had other settings or was a full refresh that never reached publication.
+    That is so before the first publication, when settings, seeds or SQL differ from the published run's, and
+    when a build since then had other settings or was a full refresh that never reached publication.
     """
     published = last_publication(connection)
     if published is None or published.settings_hash != settings_hash:
         return True
     unfinished = connection.execute(
-        "select count(*) from ops.builds where published_at is null"
-        " and build_number > coalesce((select max(build_number) from ops.builds where published_at is not null), 0)"
+        "select count(*) from ops.builds where published_at is null and build_number >"
+        " coalesce((select max(build_number) from ops.builds where published_at is not null), 0)"
         " and (is_full_refresh or settings_hash <> ?)",
         [settings_hash],
     ).fetchone()[0]
@@ -109,7 +110,9 @@ def needs_full_refresh(connection: Any, settings_hash: str) -> bool:
 def begin_build(
     connection: Any, run_id: str, as_of: dt.datetime, settings_hash: str, full_refresh: bool = False
 ) -> Build:
-    """Write `ops.current_run` and open a build; the build that is returned says whether it must be a full one."""
+    """Write `ops.current_run` and open a build; the build that is returned says whether it must be a full
+    one.
+    """
     prepare(connection)
     published = last_publication(connection)
     build = Build(

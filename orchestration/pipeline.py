@@ -1,7 +1,7 @@
 """The whole line as one plain function, without Dagster: for tests of many simulated days and for scripts.
 
-The same parts in the same order as the Dagster job: load, build, audit, publish. Great Expectations is left out; it
-belongs to the job's asset checks.
+The same parts in the same order as the Dagster job: load, build, audit, publish. Great Expectations is left
+out; it belongs to the job's asset checks.
 """
 
 from __future__ import annotations

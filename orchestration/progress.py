@@ -1,6 +1,7 @@
 """How far a run is: the steps report here, the command line listens.
 
-Without a listener (a run that Dagster's daemon started) a report goes nowhere; Dagster's own event log has the rest.
+Without a listener (a run that Dagster's daemon started) a report goes nowhere; Dagster's own event log has
+the rest.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""Publication: the audited candidate becomes the file that others read (no Dagster in here; the asset is in `publish`).
+"""Publication: the audited candidate becomes the file that others read (no Dagster in here; the asset is in
+`publish`).
 
-The candidate's marts are copied into a temporary database in DuckDB 1.2's storage format, which every DuckDB 1.x tool
-opens; the file is checkpointed, detached, flushed to the disk and renamed over the old one. Readers that hold the old
-file keep it, new readers get the new one, nobody sees half a build. The batch mark advances after the rename: a kill
-between the two leaves the new file with the old mark, and the next run builds and publishes the same content again.
+The candidate's marts are copied into a temporary database in DuckDB 1.2's storage format, which every DuckDB
+1.x tool opens; the file is checkpointed, detached, flushed to the disk and renamed over the old one. Readers
+that hold the old file keep it, new readers get the new one, nobody sees half a build. The batch mark advances
+after the rename: a kill between the two leaves the new file with the old mark, and the next run builds and
+publishes the same content again.
 """
 
 from __future__ import annotations

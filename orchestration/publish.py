@@ -1,4 +1,6 @@
-"""The asset at the end of the line: the published file. It exists only when every blocking check before it has passed."""
+"""The asset at the end of the line: the published file. It exists only when every blocking check before it
+has passed.
+"""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -34,8 +36,9 @@ def build_publish_asset(marts: Sequence[AssetKey]) -> AssetsDefinition:
         kinds={"duckdb"},
         pool=WRITER_POOL,
         description=(
-            "The read-only DuckDB file that BI tools open: schemas core, attribution, funnel, retention, trust. Swapped "
-            "in by one atomic rename after all blocking checks have passed; readers are never blocked."
+            "The read-only DuckDB file that BI tools open: schemas core, attribution, funnel, retention, "
+            "trust. Swapped in by one atomic rename after all blocking checks have passed; readers are "
+            "never blocked."
         ),
         freshness_policy=FreshnessPolicy.time_window(
             fail_window=timedelta(hours=30), warn_window=timedelta(hours=26)

@@ -1,4 +1,6 @@
-"""What the assets are given: the data folder, the writer's lock, the run's moment. No asset reads the environment itself."""
+"""What the assets are given: the data folder, the writer's lock, the run's moment. No asset reads the
+environment itself.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,8 @@ def holds_lock(paths: Paths) -> bool:
 def hold_lock(paths: Paths, wait_seconds: float = 0) -> None:
     """Make this process the writer until it ends or `release_lock` is called; a second call changes nothing.
 
-    The lock is held over load, build and publish, so that nobody loads between a build and its publication. A process
-    that Dagster has started for a run ends with the run, and the lock with it.
+    The lock is held over load, build and publish, so that nobody loads between a build and its publication. A
+    process that Dagster has started for a run ends with the run, and the lock with it.
 
     Raises:
         WarehouseBusy: another process holds it, and still does after `wait_seconds`.
@@ -69,7 +71,9 @@ def locked(paths: Paths) -> Iterator[None]:
 
 
 def moment_of_run(paths: Paths) -> dt.datetime:
-    """The moment that a run reports on (UTC, zone-less): FUNNELHOUSE_AS_OF, the data folder's setting, or now."""
+    """The moment that a run reports on (UTC, zone-less): FUNNELHOUSE_AS_OF, the data folder's setting, or
+    now.
+    """
     text = os.environ.get("FUNNELHOUSE_AS_OF") or str(read_settings(paths).get("as_of") or "")
     if not text:
         return dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
@@ -99,7 +103,9 @@ class House(ConfigurableResource):
         return Paths.from_environment(self.data_dir or None)
 
     def enter(self, context: Any) -> Paths:
-        """Called first by every step that writes: this process becomes the writer, and the run is marked as its own."""
+        """Called first by every step that writes: this process becomes the writer, and the run is marked as
+        its own.
+        """
         from orchestration.runs import PROCESS_TAG, process_mark
 
         paths = self.paths.create()

@@ -1,4 +1,6 @@
-"""Running a Dagster job inside the command line, on the data folder's instance, and what came of it in plain words."""
+"""Running a Dagster job inside the command line, on the data folder's instance, and what came of it in plain
+words.
+"""
 
 from __future__ import annotations
 

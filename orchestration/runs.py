@@ -1,7 +1,8 @@
 """The Dagster instance of a data folder, and the cleaning up after runs whose process is dead.
 
-After a `kill -9` Dagster keeps the run as started and its pool slot as claimed, and the next run would wait for ever.
-The holder of the writer's lock fails such runs and frees their slots. Each process marks the runs that it executes.
+After a `kill -9` Dagster keeps the run as started and its pool slot as claimed, and the next run would wait
+for ever. The holder of the writer's lock fails such runs and frees their slots. Each process marks the runs
+that it executes.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def open_instance(paths: Paths) -> DagsterInstance:
 
 
 def process_mark(pid: int | None = None) -> str:
-    """A name of a process that is never given twice: its id and, where the system tells it, its start time."""
+    """A name of a process that is never given twice: its id and, where the system tells, its start time."""
     pid = os.getpid() if pid is None else pid
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -74,8 +75,8 @@ def is_alive(mark: str) -> bool:
 def fail_dead_runs(instance: DagsterInstance, grace_seconds: float = 60.0) -> list[str]:
     """Fail the unfinished runs whose process is dead and free their pool slots; gives their ids.
 
-    Only the holder of the writer's lock may call this. A run without a mark has not begun to write: it is dead if it
-    started more than `grace_seconds` ago and yet holds a slot.
+    Only the holder of the writer's lock may call this. A run without a mark has not begun to write: it is
+    dead if it started more than `grace_seconds` ago and yet holds a slot.
     """
     import time
 
@@ -99,7 +100,7 @@ def fail_dead_runs(instance: DagsterInstance, grace_seconds: float = 60.0) -> li
             instance.report_run_failed(run, "Its process is gone (killed, or the machine went down).")
             dead.append(run.run_id)
     for run_id in slot_owners | waiting:
-        run = instance.get_run_by_id(run_id)
-        if run is None or run.is_finished:
+        owner = instance.get_run_by_id(run_id)
+        if owner is None or owner.is_finished:
             storage.free_concurrency_slots_for_run(run_id)
     return dead

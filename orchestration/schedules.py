@@ -1,4 +1,4 @@
-"""Jobs and when they run. Systems are told apart by the canonical entities that they provide, never by name."""
+"""Jobs and when they run. Systems are told apart by the entities that they provide, never by name."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def raw_assets(grouped: dict[str, list[Connection]], systems: Sequence[str]) -> 
 
 
 def build_jobs(connections: Sequence[Connection], built: AssetSelection, published: AssetKey) -> list[Any]:
-    """The jobs. Each that loads anything also builds *all* models: the batch mark covers all raw tables, so a build
-    of a part would lose the rest's new rows.
+    """The jobs. Each that loads anything also builds *all* models: the batch mark covers all raw tables, so a
+    build of a part would lose the rest's new rows.
     """
     grouped = by_system(connections)
     line = built | AssetSelection.assets(published)
@@ -107,7 +107,9 @@ def build_jobs(connections: Sequence[Connection], built: AssetSelection, publish
 
 
 def build_schedules(jobs: Sequence[Any], time_zone: str) -> list[ScheduleDefinition]:
-    """Hourly CRM, web and e-mail; nightly ads; nightly full run. All in the reporting time zone, off until switched on."""
+    """Hourly CRM, web and e-mail; nightly ads; nightly full run. All in the reporting time zone, off until
+    switched on.
+    """
     by_name = {job.name: job for job in jobs}
     plan = (
         (HOURLY_RUN, "15 6-23 * * *", "Every hour of the day: CRM, web and e-mail."),

@@ -14,7 +14,9 @@ WEBHOOK = "FUNNELHOUSE_ALERT_WEBHOOK"
 
 
 def alert(paths: Paths, job: str, run_id: str, message: str) -> dict[str, str]:
-    """Append one line to `<data folder>/alerts.jsonl`, and post it as JSON `{"text": ...}` where a webhook is set."""
+    """Append one line to `<data folder>/alerts.jsonl`, and post it as JSON `{"text": ...}` where a webhook is
+    set.
+    """
     entry = {
         "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "job": job,
@@ -34,7 +36,7 @@ def build_sensors(paths: Paths) -> list[SensorDefinition]:
 
     @run_failure_sensor(
         name="alert_on_failure",
-        description=f"Notes each failed run in alerts.jsonl of the data folder; posts it to ${WEBHOOK} where set.",
+        description=f"Notes each failed run in alerts.jsonl (data folder); posts it to ${WEBHOOK} if set.",
         default_status=DefaultSensorStatus.RUNNING,
     )
     def alert_on_failure(context: RunFailureSensorContext) -> None:

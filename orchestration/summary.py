@@ -20,6 +20,8 @@ from orchestration.publication import SCHEMAS
 from orchestration.runner import RunOutcome
 
 MODELS = ("first_touch", "last_non_direct", "position_based")
+CONVERSION_TYPE = "purchase"  # bookings, billings and MRR are never added up: billings stand here
+RETENTION_MONTHS = (0, 1, 2, 3, 6, 12)
 SAMPLE_ROWS = 5
 
 
@@ -104,8 +106,8 @@ def _print_failed_node(errors: Console, paths: Paths, node: dict[str, Any]) -> N
         errors.print(table)
     errors.print(f"  All rows: run {node['sql_file']} on {paths.warehouse}", soft_wrap=True)
     errors.print(
-        "  What to do: mend the source or the rule, then `funnelhouse run`. What is loaded stays loaded; only the "
-        "publication waits.",
+        "  What to do: mend the source or the rule, then `funnelhouse run`. What is loaded stays "
+        "loaded; only the publication waits.",
         soft_wrap=True,
     )
 
@@ -116,9 +118,8 @@ def sample(paths: Paths, sql_file: Path) -> tuple[list[str], list[tuple[Any, ...
         return None
     try:
         with duckdb.connect(str(paths.warehouse), read_only=True) as warehouse:
-            result = warehouse.execute(
-                f"select * from (\n{sql_file.read_text(encoding='utf-8').rstrip().rstrip(';')}\n) limit {SAMPLE_ROWS}"
-            )
+            sql = sql_file.read_text(encoding="utf-8").rstrip().rstrip(";")
+            result = warehouse.execute(f"select * from (\n{sql}\n) limit {SAMPLE_ROWS}")
             return [column[0] for column in result.description], result.fetchall()
     except duckdb.Error:
         return None
@@ -179,28 +180,26 @@ def _channels(published: Any, currency: str) -> Table | None:
     )
     rows = published.execute(
         f"""
-        select channel, coalesce(sum(spend) filter (where model = '{MODELS[0]}'), 0) as spend, {columns}
+        select channel, coalesce(sum(spend) filter (where model = '{MODELS[0]}'), 0) as all_spend, {columns}
         from attribution.attribution_channels
-        where date_basis = 'conversion' and conversion_type in ('purchase', 'won', 'subscription', '(spend)')
-            or date_basis = 'conversion' and spend > 0
-        group by channel order by spend desc, 4 desc, channel
+        where date_basis = 'conversion' and conversion_type = '{CONVERSION_TYPE}'
+        group by channel order by all_spend desc, 4 desc, channel
         """
     ).fetchall()
     table = Table(
-        title=f"Spend ({currency}), conversions (purchase, won, subscription) and their value by channel",
+        title=f"Spend, purchases and billed revenue by channel ({currency}), under three attribution models",
         title_justify="left",
     )
     table.add_column("channel")
     table.add_column("spend", justify="right")
     for model in MODELS:
-        table.add_column(f"{model}\nconv.", justify="right")
-        table.add_column("\nvalue", justify="right")
-    totals = [0.0] * (len(rows[0]) - 1 if rows else 0)
+        table.add_column(f"{model.replace('_', ' ')}\npurchases", justify="right")
+        table.add_column("\nrevenue", justify="right")
+    totals = [0.0] * (1 + 2 * len(MODELS))
     for channel, *figures in rows:
-        if not any(figures):
-            continue
-        totals = [total + float(figure) for total, figure in zip(totals, figures, strict=True)]
-        table.add_row(escape(str(channel)), *_figures(figures))
+        if any(figures):
+            totals = [total + float(figure) for total, figure in zip(totals, figures, strict=True)]
+            table.add_row(escape(str(channel)), *_figures(figures))
     table.add_section()
     table.add_row("all", *_figures(totals))
     return table
@@ -219,32 +218,53 @@ def _funnels(published: Any) -> Table | None:
         return None
     rows = published.execute(
         """
-        select funnel, stage, min(stage_order), sum(entered), sum(advanced), sum(advanced) / nullif(sum(entered), 0)
+        select funnel, stage, stage_order, sum(entered), sum(advanced), bool_or(conversion_rate is not null)
         from funnel.funnel_stage_conversion
-        where segment_type = 'all' and period_grain = 'month'
-        group by funnel, stage order by funnel, 3
+        where segment = 'all' and period_grain = 'month'
+        group by funnel, stage, stage_order order by funnel, stage_order
         """
     ).fetchall()
     table = Table(title="Funnels: who entered each stage, and who went on", title_justify="left")
     for column in ("funnel", "stage", "entered", "went on", "rate"):
         table.add_column(column, justify="left" if column in ("funnel", "stage") else "right")
     previous = None
-    for funnel, stage, _, entered, advanced, rate in rows:
+    for funnel, stage, _, entered, advanced, has_next in rows:
         if previous not in (None, funnel):
             table.add_section()
         table.add_row(
             funnel if funnel != previous else "",
             stage,
             f"{entered:,.0f}",
-            f"{advanced:,.0f}",
-            "" if rate is None else f"{float(rate):.1%}",
+            f"{advanced:,.0f}" if has_next else "",
+            f"{advanced / entered:.1%}" if has_next and entered else "",
         )
         previous = funnel
     return table
 
 
 def _retention(published: Any) -> Table | None:
-    return None
+    if not _has(published, "retention", "retention_cohorts"):
+        return None
+    rows = published.execute(
+        f"""
+        select basis, periods_since, sum(active), sum(cohort_size)
+        from retention.retention_cohorts
+        where segment = 'all' and period_grain = 'month' and is_complete and basis <> 'revenue'
+            and periods_since in ({", ".join(map(str, RETENTION_MONTHS))})
+        group by basis, periods_since
+        """
+    ).fetchall()
+    rates = {(basis, month): active / size for basis, month, active, size in rows if size}
+    table = Table(
+        title="Retention: share of a monthly cohort that is active again after …", title_justify="left"
+    )
+    table.add_column("basis")
+    for month in RETENTION_MONTHS:
+        table.add_column(f"{month} month{'' if month == 1 else 's'}", justify="right")
+    for basis in sorted({basis for basis, _ in rates}):
+        cells = [rates.get((basis, month)) for month in RETENTION_MONTHS]
+        table.add_row(basis, *("" if rate is None else f"{rate:.1%}" for rate in cells))
+    return table
 
 
 def print_status(console: Console, paths: Paths) -> None:
@@ -282,7 +302,8 @@ def _print_publications(console: Console, warehouse: Any) -> None:
             f"Last publication: {published_at:%Y-%m-%d %H:%M} UTC, as of {as_of} (run {run_id[:8]})"
         )
     build = warehouse.execute(
-        "select run_id, started_at, passed_at, published_at from ops.builds order by build_number desc limit 1"
+        "select run_id, started_at, passed_at, published_at from ops.builds"
+        " order by build_number desc limit 1"
     ).fetchone()
     if build and build[3] is None:
         state = "passed its checks but is not published" if build[2] else "did not pass its checks"
@@ -296,21 +317,22 @@ def _print_raw(console: Console, warehouse: Any) -> None:
     for column in ("table", "rows", "last load (UTC)", "quarantined"):
         table.add_column(column, justify="left" if column == "table" else "right")
     schemas = warehouse.execute(
-        "select distinct table_schema from information_schema.tables where table_schema like 'raw\\_%' escape '\\'"
-        " and table_schema not like '%\\_staging' escape '\\' order by 1"
+        "select distinct table_schema from information_schema.tables"
+        " where starts_with(table_schema, 'raw_') and not ends_with(table_schema, '_staging') order by 1"
     ).fetchall()
     for (schema,) in schemas:
         refused = dict(
             warehouse.execute(f'select resource, count(*) from "{schema}"._quarantine group by 1').fetchall()
         )
         names = warehouse.execute(
-            "select table_name from information_schema.tables where table_schema = ? and table_name not like '\\_%'"
-            " escape '\\' order by 1",
+            "select table_name from information_schema.tables"
+            " where table_schema = ? and not starts_with(table_name, '_') order by 1",
             [schema],
         ).fetchall()
         for (name,) in names:
             rows, newest = warehouse.execute(
-                f'select count(*), to_timestamp(try_cast(max(_dlt_load_id) as double)) from "{schema}"."{name}"'
+                "select count(*), to_timestamp(try_cast(max(_dlt_load_id) as double))"
+                f' from "{schema}"."{name}"'
             ).fetchone()
             table.add_row(
                 f"{schema}.{name}",

@@ -1,8 +1,9 @@
 """dbt, run inside this process: parse, build, and what came of it.
 
-Why in process and not as a child: a child outlives a `kill -9` of its parent and goes on writing beside the next run,
-and it costs 4 s of imports; here both die together and the parsed project is used twice. Artefacts lie in
-`<data folder>/dbt`, so the checkout stays clean and two data folders never meet. Nothing here knows Dagster.
+Why in process and not as a child: a child outlives a `kill -9` of its parent and goes on writing beside the
+next run, and it costs 4 s of imports; here both die together and the parsed project is used twice. Artefacts
+lie in `<data folder>/dbt`, so the checkout stays clean and two data folders never meet. Nothing here knows
+Dagster.
 """
 
 from __future__ import annotations
@@ -74,10 +75,12 @@ class BuildResult:
 
 
 def variables(paths: Paths) -> dict[str, Any]:
-    """The vars that this data folder's settings give to dbt, checked against the project's own (rule: no free vars).
+    """The vars that this data folder's settings give to dbt, checked against the project's own (rule: no free
+    vars).
 
     Raises:
-        Problem: a name that the project does not have, a value of another type or with characters that SQL could read.
+        Problem: a name that the project does not have, a value of another type, or with characters that
+            SQL could read.
     """
     known = project()["vars"]
     chosen = {key: value for key, value in read_settings(paths).items() if key not in NOT_VARIABLES}
@@ -94,7 +97,7 @@ def check_variable(key: str, value: Any, known: Mapping[str, Any]) -> None:
     """Refuse a variable that the project does not know, or whose type or text does not fit."""
     if key not in known:
         raise Problem(
-            f"The setting {key!r} is unknown. Settings and their defaults stand in dbt_project/dbt_project.yml."
+            f"The setting {key!r} is unknown. Settings and defaults stand in dbt_project/dbt_project.yml."
         )
     default = known[key]
     numbers = (int, float)
@@ -137,7 +140,9 @@ def manifest_path(paths: Paths) -> Path:
 
 
 def settings_hash(paths: Paths) -> str:
-    """A digest of all that decides what a model holds besides its input: SQL, seeds, the project file, the vars."""
+    """A digest of all that decides what a model holds besides its input: SQL, seeds, the project file, the
+    vars.
+    """
     digest = hashlib.sha256()
     for file in _project_files(PROJECT_DIR):
         if file.suffix in {".sql", ".csv"} or file.name == "dbt_project.yml":
@@ -150,7 +155,8 @@ def settings_hash(paths: Paths) -> str:
 def prepare(paths: Paths) -> Path:
     """Make sure that the manifest of this data folder is the project's present one; gives its path.
 
-    Parsing is skipped where no file and no variable has changed since the last time; else dbt parses partially.
+    Parsing is skipped where no file and no variable has changed since the last time; else dbt parses
+    partially.
     """
     manifest, stamp_file = manifest_path(paths), target_path(paths) / "parsed.json"
     stamp = json.dumps([_stamp(), variables(paths), str(paths.warehouse)], sort_keys=True, default=str)
@@ -173,7 +179,9 @@ def build(
     select: Sequence[str] = (),
     progress: Progress = lambda *_: None,
 ) -> BuildResult:
-    """Seeds, models and (unless told otherwise) data tests. Unit tests belong to the test suite, not to a run."""
+    """Seeds, models and (unless told otherwise) data tests. Unit tests belong to the test suite, not to a
+    run.
+    """
     import time
 
     from dbt_common.events.base_types import EventMsg
