@@ -520,7 +520,7 @@ class ApiClient:
                     "Run again later.",
                 )
             if not part:
-                if getattr(reader, "closed", True) or reader._fp is None or reader._fp.isclosed():  # type: ignore[attr-defined]
+                if getattr(reader, "closed", True) or reader._fp is None or reader._fp.isclosed():
                     break
                 continue
             parts.append(part)

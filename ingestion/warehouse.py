@@ -262,9 +262,10 @@ class Extraction:
         as_of: datetime | None = None,
         bounds: Bounds | None = None,
         variables: Mapping[str, Any] | None = None,
+        system: System | None = None,
     ) -> None:
         self.connection = connection
-        self.system: System = registered_system(connection.system)
+        self.system: System = system or registered_system(connection.system)
         self.resources = _chosen(self.system, tables, bounds)
         self.tables: dict[str, Table] = {
             table.name: table for resource in self.resources for table in resource.tables
@@ -831,6 +832,7 @@ def loading(
     bounds: Bounds | None = None,
     as_of: datetime | None = None,
     variables: Mapping[str, Any] | None = None,
+    system: System | None = None,
 ) -> Iterator[Job]:
     """One load, step by step: the clean start, then the caller runs the pipeline, then `finish()`.
 
@@ -838,7 +840,7 @@ def loading(
     """
     paths.create()
     _configure()
-    extraction = Extraction(connection, tables, paths, as_of, bounds, variables)
+    extraction = Extraction(connection, tables, paths, as_of, bounds, variables, system)
     clean_start(paths, connection)
     made = pipeline(paths, connection)
     made.sync_destination()
@@ -865,9 +867,15 @@ def load(
     bounds: Bounds | None = None,
     as_of: datetime | None = None,
     variables: Mapping[str, Any] | None = None,
+    system: System | None = None,
 ) -> LoadReport:
-    """Load a connection's tables (all by default) and report. The caller holds the writer lock."""
-    with loading(paths, connection, tables, bounds=bounds, as_of=as_of, variables=variables) as job:
+    """Load a connection's tables (all by default) and report. The caller holds the writer lock.
+
+    `system` takes the place of the registered one (a replay of the quarantine, tests).
+    """
+    with loading(
+        paths, connection, tables, bounds=bounds, as_of=as_of, variables=variables, system=system
+    ) as job:
         job.pipeline.run(job.source, **job.run_options)
         return job.finish()
 

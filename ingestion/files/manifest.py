@@ -6,7 +6,6 @@ Every error names the file, the key and the remedy.
 from __future__ import annotations
 
 import codecs
-import glob
 import hashlib
 import json
 import os
@@ -466,25 +465,21 @@ def _matches(manifest: Path, pattern: str) -> list[tuple[str, Path]]:
     """(name, file) of a glob. Below the manifest the name is the relative path; elsewhere the path from the first folder
     with a wildcard on, or the file's name."""
     found = []
-    whole = (
-        str(Path(pattern).expanduser())
-        if os.path.isabs(os.path.expanduser(pattern))
-        else str(manifest.parent / pattern)
-    )
-    fixed = Path(*_before_wildcard(Path(whole).parts))
-    for text in sorted(glob.glob(whole, recursive=True)):
-        file = Path(text)
+    whole = manifest.parent / Path(pattern).expanduser()  # an absolute pattern stays absolute
+    fixed = Path(*_before_wildcard(whole.parts))
+    rest = Path(*whole.parts[len(fixed.parts) :])
+    for file in sorted(fixed.glob(str(rest))):
         if not file.is_file() or file.name.startswith("."):
             continue
         base = manifest.parent if file.is_relative_to(manifest.parent) else fixed
-        found.append((file.relative_to(base).as_posix() if file != base else file.name, file))
+        found.append((file.relative_to(base).as_posix(), file))
     return found
 
 
 def _before_wildcard(parts: tuple[str, ...]) -> list[str]:
     fixed = []
     for part in parts[:-1]:
-        if glob.has_magic(part):
+        if set(part) & set("*?["):
             break
         fixed.append(part)
     return fixed

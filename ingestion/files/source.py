@@ -140,9 +140,9 @@ class _FileReader:
     def __init__(self, entity: str, slice_: str, file: Path, group: Group) -> None:
         self.entity, self.slice, self.file, self.group = entity, slice_, file, group
         self._con = locked_down_duckdb()
-        self._columns = tuple(self._declared(column) for column in _columns(entity)) + (
-            Column("_line", "bigint", required=True),
-        )
+        declared = (self._declared(column) for column in _columns(entity))
+        self._columns = (*declared, Column("_line", "bigint", required=True))
+        self._bad: list[tuple[int | None, str, str]] = []
         self._sql: str | None = None
 
     def _declared(self, column: Column) -> Column:
@@ -172,7 +172,6 @@ class _FileReader:
         delimiter = self.group.delimiter_of(self.file)
         names = self._header(delimiter)
         width = len(names)
-        self._bad: list[tuple[int | None, str, str]] = []
         invalid: list[int] = []
 
         def on_invalid(row: Any) -> str:
@@ -276,7 +275,6 @@ class _FileReader:
     def _json_lines(self) -> Iterator[tuple[pa.Table, np.ndarray]]:
         names = self.group.uses
         reader = JsonLines(self.slice, names)
-        self._bad = []
         line = 1
         with self._stream() as stream:
             rest = b""
@@ -296,7 +294,6 @@ class _FileReader:
                     return
 
     def _parquet(self) -> Iterator[tuple[pa.Table, np.ndarray]]:
-        self._bad = []
         source: Any = self.file
         if self.file.name.lower().endswith(".gz"):
             source = pa.BufferReader(gzip.decompress(self.file.read_bytes()))
