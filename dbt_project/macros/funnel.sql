@@ -1,5 +1,6 @@
 {#
-What belongs here: how the funnel's seeds are read (entry rules) and the statistics that its reports share.
+What belongs here: how the funnel's seeds are read (entry rules), and what the reports on funnels and cohorts share:
+statistics, periods, segments.
 #}
 
 {#
@@ -49,3 +50,28 @@ case
         ) / (1 + {{ z * z }} / {{ n }})
 end
 {%- endmacro %}
+
+{# The periods of reports. A macro so that a unit test can ask for one. #}
+{% macro report_grains() %}{{ return(['week', 'month', 'fiscal_quarter']) }}{% endmacro %}
+
+{# First day of the period after the one that starts on a date. #}
+{% macro next_period_start(grain, start) -%}
+{%- if grain == 'week' -%}
+{{ add_days(start, 7) }}
+{%- else -%}
+{{ add_months(start, 1 if grain == 'month' else 3) }}
+{%- endif -%}
+{%- endmacro %}
+
+{# Segments of the reports: name -> column, or expression, of what is counted. #}
+{% macro funnel_segments() %}
+    {{ return({
+        'all': "'all'", 'channel': 'first_touch_channel', 'country': 'country', 'owner': 'owner_id',
+        'product': 'product', 'deal_size_band': 'deal_size_band',
+    }) }}
+{% endmacro %}
+{% macro cohort_segments() %}
+    {{ return({
+        'all': "'all'", 'channel': 'channel', 'plan': 'plan', 'country': 'country', 'first_product': 'first_product',
+    }) }}
+{% endmacro %}

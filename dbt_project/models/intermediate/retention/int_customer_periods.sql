@@ -2,7 +2,7 @@
 Who was active when. A customer is active in a period with a positive payment or a paid day of a subscription; a user
 with an event under a user id. Refunds stand in their own period, beside the revenue.
 #}
-{% set grains = ['week', 'month', 'fiscal_quarter'] %}
+{% set grains = report_grains() %}
 
 with revenue as (
     select

@@ -1,9 +1,5 @@
-{% set grains = ['week', 'month', 'fiscal_quarter'] %}
-{# segment -> column of the unit's first entry #}
-{% set segments = {
-    'all': "'all'", 'channel': 'first_touch_channel', 'country': 'country', 'owner': 'owner_id', 'product': 'product',
-    'deal_size_band': 'deal_size_band',
-} %}
+{% set grains = report_grains() %}
+{% set segments = funnel_segments() %}
 
 with entries as (
     select * from {{ ref('fct_funnel_stage_entries') }}
@@ -262,7 +258,10 @@ select
     median_hours_in_stage,
     p90_hours_in_stage,
     coalesce(
-        {{ hours_between('cast(period_end as timestamp)', as_of()) }} >= p90_hours, false
+        {{ hours_between(
+            to_utc('cast(period_end as timestamp)', "'" ~ var('reporting_time_zone') ~ "'"), as_of()
+        ) }} >= p90_hours,
+        false
     ) as is_mature,
     target_rate as target,
     case when has_next_stage then {{ safe_divide(safe_divide('advanced', 'entered'), 'target_rate') }} end as attainment

@@ -2,9 +2,7 @@
 A subject belongs to the cohort of its first period: of activity (customers, active_users) or of revenue (revenue).
 Every cohort has a row for each period up to as_of, so that a period in which nobody came back is a 0.
 #}
-{% set segments = {
-    'all': "'all'", 'channel': 'channel', 'plan': 'plan', 'country': 'country', 'first_product': 'first_product',
-} %}
+{% set segments = cohort_segments() %}
 
 with activity as (
     select * from {{ ref('int_customer_periods') }}
@@ -165,15 +163,11 @@ days as (
 ),
 
 periods as (
-    {% for grain, next_start in [
-        ('week', add_days(period_start('week', 'date_day'), 7)),
-        ('month', add_months(period_start('month', 'date_day'), 1)),
-        ('fiscal_quarter', add_months(period_start('fiscal_quarter', 'date_day'), 3)),
-    ] %}
+    {% for grain in report_grains() %}
     select
         '{{ grain }}' as period_grain,
         {{ period_start(grain, 'date_day') }} as period_start,
-        max({{ next_start }}) as next_start
+        max({{ next_period_start(grain, period_start(grain, 'date_day')) }}) as next_start
     from days
     group by {{ period_start(grain, 'date_day') }}
     {% if not loop.last %}union all{% endif %}
