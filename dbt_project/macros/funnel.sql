@@ -23,6 +23,11 @@ list: the field is the record's own (a survey's name). Extend here and in int_fu
 {# Values of crm_stage_mapping.funnel_stage that are no stage of a funnel. #}
 {% macro funnel_outcomes() %}{{ return(['lost', '(ignored)']) }}{% endmacro %}
 
+{# 'a', 'b', 'c' of a list of names. #}
+{% macro quoted_list(names) -%}
+{%- for name in names -%}'{{ name }}'{% if not loop.last %}, {% endif %}{%- endfor -%}
+{%- endmacro %}
+
 {# Does an observed value satisfy a rule? Text is compared without case; `in` takes values separated by |. #}
 {% macro funnel_rule_matches(operator, rule_value, observed) -%}
 case {{ operator }}

@@ -1,5 +1,5 @@
--- A stage that the CRM uses and that seed crm_stage_mapping does not know. Remedy: add a line to the seed, with
--- (ignored) as its funnel stage if it should mean nothing.
+-- A stage that the CRM uses and that seed crm_stage_mapping does not know. Remedy: add a line to the seed,
+-- with (ignored) as its funnel stage if it should mean nothing.
 select
     object_type,
     field,

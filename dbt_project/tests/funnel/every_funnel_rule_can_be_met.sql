@@ -1,5 +1,10 @@
 -- A line of the seeds funnels or crm_stage_mapping that leads nowhere, with what is wrong about it.
-{% set sources = funnel_sources() %}
+{% set known = [] %}
+{% set open = [] %}
+{% for source, fields in funnel_sources().items() %}
+    {% if fields is none %}{% do open.append(source) %}{% endif %}
+    {% for field in fields or [] %}{% do known.append(source ~ '.' ~ field) %}{% endfor %}
+{% endfor %}
 with rules as (
     select * from {{ ref('funnels') }}
 ),
@@ -28,12 +33,9 @@ problems as (
         stage,
         'unknown source or field: ' || source || '.' || field as problem
     from rules
-    where not (
-        {% for source, fields in sources.items() %}
-        (source = '{{ source }}'{% if fields is not none %} and field in ('{{ fields | join("', '") }}'){% endif %})
-        {% if not loop.last %}or{% endif %}
-        {% endfor %}
-    )
+    where
+        source || '.' || coalesce(field, '') not in ({{ quoted_list(known) }})
+        and source not in ({{ quoted_list(open) }})
     union all
     select
         funnel,
@@ -60,12 +62,14 @@ problems as (
         on
             rules.field = 'funnel_stage'
             and {{ funnel_rule_matches('rules.operator', 'rules.value', 'mapping.funnel_stage') }}
-    where rules.stage is null and mapping.funnel_stage not in ('{{ funnel_outcomes() | join("', '") }}')
+    where rules.stage is null and mapping.funnel_stage not in ({{ quoted_list(funnel_outcomes()) }})
     union all
     select
         rules.funnel,
         rules.stage,
-        'requires_stage ' || rules.requires_stage || ' is no stage of this funnel, or requires one itself' as problem
+        'requires_stage '
+        || rules.requires_stage
+        || ' is no stage of this funnel, or requires one itself' as problem
     from rules
     left join rules as required
         on

@@ -1,5 +1,5 @@
--- The opening of a month is the closing of the month before, for every customer; and what closes at as_of is what the
--- subscriptions say.
+-- The opening of a month is the closing of the month before, for every customer; and what closes at as_of is
+-- what the subscriptions say.
 with movements as (
     select * from {{ ref('mrr_movements') }}
 ),

@@ -3,7 +3,8 @@ with accounts as (
 ),
 
 removals as (
-    select * from {{ ref('int_crm_removals') }} where object_type = 'account'
+    select * from {{ ref('int_crm_removals') }}
+    where object_type = 'account'
 ),
 
 final as (

@@ -34,34 +34,34 @@ mapping as (
 -- Each surviving record x followed field, with its present value.
 present as (
     {% for field, column in contact_fields.items() %}
-    select
-        'contact' as object_type,
-        contact_id as object_id,
-        source_relation,
-        source_record_id,
-        cast(null as {{ text_type() }}) as pipeline,
-        created_at,
-        updated_at,
-        cast(null as timestamp) as closed_at,
-        '{{ field }}' as field,
-        {{ column }} as present_value
-    from contacts
-    union all
+        select
+            'contact' as object_type,
+            contact_id as object_id,
+            source_relation,
+            source_record_id,
+            cast(null as {{ text_type() }}) as pipeline,
+            created_at,
+            updated_at,
+            cast(null as timestamp) as closed_at,
+            '{{ field }}' as field,
+            {{ column }} as present_value
+        from contacts
+        union all
     {% endfor %}
     {% for field, column in opportunity_fields.items() %}
-    select
-        'opportunity' as object_type,
-        opportunity_id as object_id,
-        source_relation,
-        source_record_id,
-        pipeline,
-        created_at,
-        updated_at,
-        closed_at,
-        '{{ field }}' as field,
-        cast({{ column }} as {{ text_type() }}) as present_value
-    from opportunities
-    {% if not loop.last %}union all{% endif %}
+        select
+            'opportunity' as object_type,
+            opportunity_id as object_id,
+            source_relation,
+            source_record_id,
+            pipeline,
+            created_at,
+            updated_at,
+            closed_at,
+            '{{ field }}' as field,
+            cast({{ column }} as {{ text_type() }}) as present_value
+        from opportunities
+        {% if not loop.last %}union all{% endif %}
     {% endfor %}
 ),
 
@@ -130,8 +130,8 @@ first_stages as (
     where object_type = 'opportunity' and field = 'stage'
 ),
 
--- No history at all: an opportunity began in its pipeline's first stage and came to the present one when it closed,
--- else when it was last updated; any other field has its present value since the creation.
+-- No history at all: an opportunity began in its pipeline's first stage and came to the present one when it
+-- closed, else when it was last updated; any other field has its present value since the creation.
 inferred as (
     select
         without_history.object_type,
@@ -173,18 +173,45 @@ inferred as (
 
 all_changes as (
     select
-        object_type, object_id, source_relation, source_record_id, pipeline, field, change_id, to_value, changed_at,
-        cast(null as {{ text_type() }}) as changed_by, is_inferred
+        object_type,
+        object_id,
+        source_relation,
+        source_record_id,
+        pipeline,
+        field,
+        change_id,
+        to_value,
+        changed_at,
+        cast(null as {{ text_type() }}) as changed_by,
+        is_inferred
     from before_given
     union all
     select
-        object_type, object_id, source_relation, source_record_id, pipeline, field, change_id, to_value, changed_at,
-        changed_by, false as is_inferred
+        object_type,
+        object_id,
+        source_relation,
+        source_record_id,
+        pipeline,
+        field,
+        change_id,
+        to_value,
+        changed_at,
+        changed_by,
+        false as is_inferred
     from given
     union all
     select
-        object_type, object_id, source_relation, source_record_id, pipeline, field, change_id, to_value, changed_at,
-        cast(null as {{ text_type() }}) as changed_by, is_inferred
+        object_type,
+        object_id,
+        source_relation,
+        source_record_id,
+        pipeline,
+        field,
+        change_id,
+        to_value,
+        changed_at,
+        cast(null as {{ text_type() }}) as changed_by,
+        is_inferred
     from inferred
 ),
 
@@ -193,11 +220,11 @@ previous as (
         all_changes.*,
         lag(to_value) over (
             partition by object_type, object_id, field
-            order by changed_at, is_inferred desc, change_id
+            order by changed_at asc, is_inferred desc, change_id asc
         ) as previous_value,
         row_number() over (
             partition by object_type, object_id, field
-            order by changed_at, is_inferred desc, change_id
+            order by changed_at asc, is_inferred desc, change_id asc
         ) as change_number
     from all_changes
 ),
@@ -208,7 +235,7 @@ changes as (
         previous.*,
         lead(changed_at) over (
             partition by object_type, object_id, field
-            order by changed_at, is_inferred desc, change_id
+            order by changed_at asc, is_inferred desc, change_id asc
         ) as changed_until
     from previous
     where change_number = 1 or coalesce(previous_value, '') <> coalesce(to_value, '')
@@ -236,7 +263,8 @@ final as (
             changes.object_type = mapping.object_type
             and changes.field = mapping.field
             and lower(changes.to_value) = mapping.crm_stage
-            and coalesce(mapping.pipeline, coalesce(lower(changes.pipeline), '')) = coalesce(lower(changes.pipeline), '')
+            and coalesce(mapping.pipeline, coalesce(lower(changes.pipeline), ''))
+            = coalesce(lower(changes.pipeline), '')
 )
 
 select

@@ -36,7 +36,8 @@ contact_counts as (
 dated as (
     select
         opportunities.*,
-        {{ surrogate_key(['opportunities.source_relation', 'opportunities.opportunity_id']) }} as opportunity_key,
+        {{ surrogate_key(['opportunities.source_relation', 'opportunities.opportunity_id']) }}
+            as opportunity_key,
         {{ reporting_date('opportunities.created_at') }} as created_on
     from opportunities
     left join removals
@@ -89,7 +90,9 @@ final as (
         closing.created_on,
         closing.close_date,
         case
-            when closing.closed_flag then coalesce(closing.closed_at, cast(closing.close_date as timestamp), closing.updated_at)
+            when
+                closing.closed_flag
+                then coalesce(closing.closed_at, cast(closing.close_date as timestamp), closing.updated_at)
         end as closed_at,
         closing.closed_flag as is_closed,
         closing.closed_flag and closing.won_flag as is_won,

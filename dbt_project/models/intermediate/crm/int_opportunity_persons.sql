@@ -11,7 +11,11 @@ contacts as (
 ),
 
 identity_map as (
-    select identifier_type, identifier, person_id from {{ ref('int_identity_map') }}
+    select
+        identifier_type,
+        identifier,
+        person_id
+    from {{ ref('int_identity_map') }}
 ),
 
 -- A link of a merged record belongs to the survivor; a link of a deleted record is gone.

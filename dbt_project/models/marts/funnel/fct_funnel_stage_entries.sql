@@ -123,7 +123,8 @@ losses as (
     select distinct
         rules.funnel,
         rules.subject,
-        case rules.subject when 'person' then observations.person_id else observations.opportunity_id end as subject_id,
+        case rules.subject when 'person' then observations.person_id else observations.opportunity_id end
+            as subject_id,
         observations.occurred_at,
         observations.is_inferred
     from rules
@@ -260,7 +261,9 @@ entries as (
         exited_at,
         next_stage,
         movement,
-        case when exited_at is not null then {{ hours_between('occurred_at', 'exited_at') }} end as hours_in_stage,
+        case
+            when exited_at is not null then {{ hours_between('occurred_at', 'exited_at') }}
+        end as hours_in_stage,
         owner_id,
         false as is_skipped,
         is_inferred,
@@ -299,7 +302,7 @@ products as (
             subject_id,
             product,
             row_number() over (
-                partition by funnel, subject, subject_id order by is_bought desc, occurred_at, product
+                partition by funnel, subject, subject_id order by is_bought desc, occurred_at asc, product asc
             ) as product_rank
         from allowed
         where product is not null
@@ -321,7 +324,8 @@ described as (
     select
         entries.*,
         stages.counting_unit,
-        case when entries.subject = 'person' then entries.subject_id else opportunities.person_id end as person_id,
+        case when entries.subject = 'person' then entries.subject_id else opportunities.person_id end
+            as person_id,
         case entries.subject
             when 'person' then persons.account_id
             when 'opportunity' then coalesce(opportunities.account_id, deal_persons.account_id)
@@ -331,7 +335,13 @@ described as (
         coalesce(
             persons.first_touch_channel, account_firsts.first_touch_channel, deal_persons.first_touch_channel
         ) as first_touch_channel,
-        coalesce(persons.country, deal_accounts.country, accounts.country, account_firsts.country, deal_persons.country)
+        coalesce(
+            persons.country,
+            deal_accounts.country,
+            accounts.country,
+            account_firsts.country,
+            deal_persons.country
+        )
             as country,
         products.product,
         bands.band as deal_size_band,
@@ -339,7 +349,9 @@ described as (
     from entries
     inner join stages on entries.funnel = stages.funnel and entries.stage = stages.stage
     left join persons on entries.subject_id = persons.person_id and entries.subject in ('person', 'account')
-    left join opportunities on entries.subject_id = opportunities.opportunity_id and entries.subject = 'opportunity'
+    left join
+        opportunities
+        on entries.subject_id = opportunities.opportunity_id and entries.subject = 'opportunity'
     left join persons as deal_persons on opportunities.person_id = deal_persons.person_id
     left join accounts on entries.subject_id = accounts.account_id and entries.subject = 'account'
     left join accounts as deal_accounts on opportunities.account_id = deal_accounts.account_id
@@ -362,18 +374,19 @@ numbered as (
     select
         described.*,
         row_number() over (
-            partition by funnel, subject, subject_id, stage order by entered_at, is_skipped desc
+            partition by funnel, subject, subject_id, stage order by entered_at asc, is_skipped desc
         ) as entry_number,
         last_value(coalesce(movement, '(in stage)')) over (
             partition by funnel, subject, subject_id
-            order by entered_at, is_skipped desc, stage_order
+            order by entered_at asc, is_skipped desc, stage_order asc
             rows between unbounded preceding and unbounded following
         ) = 'lost' as is_subject_lost
     from described
 )
 
 select
-    {{ surrogate_key(['funnel', 'subject', 'subject_id', 'stage', 'entry_number']) }} as funnel_stage_entry_id,
+    {{ surrogate_key(['funnel', 'subject', 'subject_id', 'stage', 'entry_number']) }}
+        as funnel_stage_entry_id,
     cast(funnel as {{ text_type() }}) as funnel,
     cast(subject as {{ text_type() }}) as subject,
     subject_id,

@@ -83,7 +83,9 @@ last_touches as (
         touchpoint_id,
         channel,
         is_marketing,
-        row_number() over (partition by opportunity_id order by occurred_at desc, touchpoint_id desc) as touch_rank
+        row_number()
+            over (partition by opportunity_id order by occurred_at desc, touchpoint_id desc)
+            as touch_rank
     from deal_touches
     where
         is_credit_eligible
@@ -96,7 +98,9 @@ influence as (
         opportunity_id,
         cast(count(*) as bigint) as marketing_touches
     from deal_touches
-    where is_marketing and is_before_close and days_before_creation <= {{ var('marketing_influence_days', 90) }}
+    where is_marketing
+        and is_before_close
+        and days_before_creation <= {{ var('marketing_influence_days', 90) }}
     group by opportunity_id
 ),
 
@@ -111,13 +115,16 @@ sourced as (
                 then opportunities.sourced_by_crm
             when last_touches.touchpoint_id is not null
                 then coalesce(
-                    sourcing_rules.sourced_by, case when last_touches.is_marketing then 'marketing' else 'sales' end
-                )
+                        sourcing_rules.sourced_by,
+                        case when last_touches.is_marketing then 'marketing' else 'sales' end
+                    )
             when opportunities.opportunity_type in ('renewal', 'expansion') then 'success'
             else 'sales'
         end as sourced_by,
         case
-            when opportunities.sourced_by_crm in ('marketing', 'sales', 'partner', 'product', 'success') then 'crm_field'
+            when
+                opportunities.sourced_by_crm in ('marketing', 'sales', 'partner', 'product', 'success')
+                then 'crm_field'
             when last_touches.touchpoint_id is not null then 'last_touch_before_creation'
             when opportunities.opportunity_type in ('renewal', 'expansion') then 'opportunity_type'
             else 'no_touch'

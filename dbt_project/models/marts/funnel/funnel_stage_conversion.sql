@@ -17,7 +17,7 @@ last_stages as (
     group by funnel
 ),
 
--- What a subject spent in a stage over all its stints; not known while it is there, nor where a date was inferred.
+-- What a subject spent in a stage over all its stints; unknown while there, or with inferred dates.
 hours as (
     select
         funnel,
@@ -32,12 +32,13 @@ hours as (
     group by funnel, subject, subject_id, stage
 ),
 
--- One row per counting unit and stage: its first entry. A unit is lost in a stage when all its subjects there are.
+-- One row per counting unit and stage: its first entry. A unit is lost when all its subjects there are.
 unit_entries as (
     select
         entries.*,
         row_number() over (
-            partition by funnel, stage, counting_unit_id order by entered_at, is_skipped, funnel_stage_entry_id
+            partition by funnel, stage, counting_unit_id
+            order by entered_at, is_skipped, funnel_stage_entry_id
         ) as unit_entry_number,
         min(case when is_subject_lost then 1 else 0 end) over (
             partition by funnel, stage, counting_unit_id
@@ -72,7 +73,7 @@ first_entries as (
     where unit_entries.unit_entry_number = 1
 ),
 
--- What a unit reached, in the unit's own terms: a person's stages for persons, and so on; everything for an account.
+-- What a unit reached, in its own terms: a person's stages for persons, and so on; everything for an account.
 reached as (
     select
         funnel,
@@ -176,23 +177,23 @@ stage_hours as (
 
 segmented as (
     {% for segment, column in segments.items() %}
-    select
-        '{{ segment }}' as segment,
-        coalesce({{ column }}, '(not set)') as segment_value,
-        facts.*
-    from facts
-    {% if not loop.last %}union all{% endif %}
+        select
+            '{{ segment }}' as segment,
+            coalesce({{ column }}, '(not set)') as segment_value,
+            facts.*
+        from facts
+        {% if not loop.last %}union all{% endif %}
     {% endfor %}
 ),
 
 periods as (
     {% for grain in grains %}
-    select
-        '{{ grain }}' as period_grain,
-        {{ period_start(grain, 'entered_on') }} as period_start,
-        segmented.*
-    from segmented
-    {% if not loop.last %}union all{% endif %}
+        select
+            '{{ grain }}' as period_grain,
+            {{ period_start(grain, 'entered_on') }} as period_start,
+            segmented.*
+        from segmented
+        {% if not loop.last %}union all{% endif %}
     {% endfor %}
 ),
 
@@ -254,7 +255,8 @@ select
     open_units as open,
     case when has_next_stage then {{ safe_divide('advanced', 'entered') }} end as conversion_rate,
     case when has_next_stage then {{ wilson_bound('advanced', 'entered', 'low') }} end as conversion_rate_low,
-    case when has_next_stage then {{ wilson_bound('advanced', 'entered', 'high') }} end as conversion_rate_high,
+    case when has_next_stage then {{ wilson_bound('advanced', 'entered', 'high') }} end
+        as conversion_rate_high,
     median_hours_in_stage,
     p90_hours_in_stage,
     coalesce(
@@ -264,5 +266,7 @@ select
         false
     ) as is_mature,
     target_rate as target,
-    case when has_next_stage then {{ safe_divide(safe_divide('advanced', 'entered'), 'target_rate') }} end as attainment
+    case
+        when has_next_stage then {{ safe_divide(safe_divide('advanced', 'entered'), 'target_rate') }}
+    end as attainment
 from rated
