@@ -68,7 +68,7 @@ closed_before as (
 final as (
     select
         conversions.*,
-        {{ add_seconds('conversions.anchor_at', '-86400 * ' ~ lookback_days('conversions.conversion_type')) }}
+        {{ add_seconds('conversions.anchor_at', 'cast(-86400 as double) * ' ~ lookback_days('conversions.conversion_type')) }}
             as window_from,
         {%- if var('attribution_multi_cycle') %}
         coalesce(instants.previous_at, closed_before.closed_at) as cycle_from

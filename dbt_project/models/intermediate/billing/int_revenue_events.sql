@@ -260,10 +260,9 @@ resolved as (
         on by_user.identifier_type = {{ identifier_type('user_id') }} and by_user.identifier = judged.user_id
     left join {{ ref('int_identity_map') }} as by_email
         on by_email.identifier_type = {{ identifier_type('email') }} and by_email.identifier = judged.customer_email_hash
-    left join {{ ref('int_identity_map') }} as by_cookie
-        on
-            by_cookie.identifier_type = {{ identifier_type('cookie', 'judged.source_relation') }}
-            and by_cookie.identifier = judged.anonymous_id
+    -- The cookie is the web tool's, whatever source the line came from.
+    left join {{ ref('int_identity_lookup') }} as by_cookie
+        on by_cookie.identifier_kind = 'cookie' and by_cookie.identifier = judged.anonymous_id
     left join opportunity_references
         on judged.opportunity_id = opportunity_references.source_record_id
 ),

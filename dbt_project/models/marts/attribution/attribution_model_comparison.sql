@@ -31,15 +31,15 @@ claims as (
 -- answer; of several the first of the seed's own order counts.
 answers as (
     select
-        identity_map.person_id,
+        coalesce(by_email.person_id, by_contact.person_id) as person_id,
         lower(responses.answer) as answer,
         1 as source_order,
         responses.occurred_at as answered_at
     from {{ ref('int_survey_responses_unioned') }} as responses
-    inner join {{ ref('int_identity_map') }} as identity_map
-        on
-            identity_map.identifier_type = {{ identifier_type('email') }}
-            and identity_map.identifier = responses.email_hash
+    left join {{ ref('int_identity_lookup') }} as by_email
+        on by_email.identifier_kind = 'email' and by_email.identifier = responses.email_hash
+    left join {{ ref('int_identity_lookup') }} as by_contact
+        on by_contact.identifier_kind = 'crm_contact' and by_contact.identifier = responses.contact_id
     where lower(responses.survey) = 'how_did_you_hear' and responses.answer is not null
     union all
     select

@@ -1,7 +1,7 @@
 {# What the sources hold (counted in raw by staging, independently of the canonical mapping) against what came out
    here: rows of every entity, spend of ads, amounts of revenue, per day. A source that counts nothing is not listed. #}
 {%- set ours = ['control_totals', 'quarantined_records'] %}
-{%- set in_marts = ['ad_performance', 'revenue_events'] %}
+{%- set in_marts = ['revenue_events'] %}
 with
 source_totals as (
     select
@@ -16,16 +16,6 @@ source_totals as (
 ),
 
 warehouse_totals as (
-    select
-        source_relation,
-        'ad_performance' as entity,
-        'rows' as measure,
-        date,
-        '(none)' as currency,
-        cast(count(*) as decimal(19, 4)) as total
-    from {{ ref('fct_ad_performance_daily') }}
-    group by source_relation, date
-    union all
     select
         source_relation,
         'ad_performance' as entity,
