@@ -1,9 +1,10 @@
 """How advertising platforms correct their figures: the one rule, used by every server and by the file drop.
 
-What belongs here: the function from the final values of `ad_performance` to what a platform shows at a moment.
+What belongs here: the function from the final `ad_performance` to what a platform shows at a moment.
 
-For 28 days after a day is first reported its figures move: conversions come in late, invalid clicks and
-impressions are taken out, and their cost is credited. With age = whole days since `visible_at` plus one, up to 28:
+For 28 days after a day is first reported its figures move: conversions come in late, invalid clicks
+and impressions are taken out, and their cost is credited. With age = whole days since `visible_at` plus
+one, up to 28:
 
 - impressions and spend start 2 % too high, clicks 3 %, and fall in a straight line;
 - conversions and their value start at 45 % and rise towards the final figure with a half-life of four days.

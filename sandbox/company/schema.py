@@ -273,7 +273,7 @@ _SPECS = (
         list_id         | text | audience
         member_id       | text | recipient
         email           | text | recipient's address
-        event_type      | text | sent, delivered, bounced, opened, clicked, unsubscribed, complained
+        event_type      | text | sent (delivered unless a bounced row follows), bounced, opened, clicked, unsubscribed, complained
         occurred_at     | timestamp | when
         visible_at      | timestamp | arrival; up to 3 days later
         url             | text | clicked: link with its utm parameters
