@@ -24,6 +24,7 @@ import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -45,10 +46,17 @@ Rules = Iterable[Fault | Mapping[str, Any]]
 
 
 def create_app(
-    company: CompanyLike, as_of: str | datetime = DEFAULT_AS_OF, faults: Rules | None = None
+    company: CompanyLike,
+    as_of: str | datetime = DEFAULT_AS_OF,
+    faults: Rules | None = None,
+    drop: Path | None = None,
 ) -> Starlette:
-    """Return the application for a company as of a moment, with faults in force from the start."""
+    """Return the application for a company as of a moment, with faults in force from the start.
+
+    With `drop`, what no vendor carries is written into that folder at once and after every move of the clock.
+    """
     world = World(company, as_of)
+    _write_drop(world, drop)
     book = FaultBook(faults or ())
     modules = vendors()
 
@@ -58,6 +66,7 @@ def create_app(
                 world.as_of = parse_instant((await json_body(request))["as_of"])
             except (ValueError, KeyError, TypeError) as error:
                 return answer({"error": f"as_of must be an ISO date or time: {error}"}, 400)
+            _write_drop(world, drop)
         return answer({"as_of": world.as_of.isoformat().replace("+00:00", "Z")})
 
     async def rules(request: Request) -> Response:
@@ -101,6 +110,13 @@ def create_app(
     return app
 
 
+def _write_drop(world: World, folder: Path | None) -> None:
+    if folder is not None:
+        from sandbox.company import drop
+
+        drop.write(world.company, folder, world.as_of)
+
+
 def _unknown_path(refusal: Any) -> Any:
     async def endpoint(request: Request) -> Response:
         response: Response = refusal("not_found", {"path": request.url.path})
@@ -128,12 +144,13 @@ def running(
     as_of: str | datetime = DEFAULT_AS_OF,
     port: int = 0,
     faults: Rules | None = None,
+    drop: Path | None = None,
 ) -> Iterator[str]:
     """Run the servers in a thread of this process and yield their base URL; port 0 takes a free one."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((HOST, port))
-    server = _server(create_app(company, as_of, faults), port)
+    server = _server(create_app(company, as_of, faults, drop), port)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:
@@ -149,11 +166,17 @@ def running(
         listener.close()
 
 
-def serve(port: int, scale: str = "small", seed: int = 7, as_of: str | datetime = DEFAULT_AS_OF) -> None:
+def serve(
+    port: int,
+    scale: str = "small",
+    seed: int = 7,
+    as_of: str | datetime = DEFAULT_AS_OF,
+    drop: Path | None = None,
+) -> None:
     """Generate the company and serve it in this process until interrupted."""
     from sandbox.company import generate
 
-    _server(create_app(generate(scale, seed), as_of), port).run()
+    _server(create_app(generate(scale, seed), as_of, drop=drop), port).run()
 
 
 @contextlib.contextmanager
@@ -162,6 +185,7 @@ def launched(
     seed: int = 7,
     as_of: str | datetime = DEFAULT_AS_OF,
     port: int = 0,
+    drop: Path | None = None,
     timeout: float = 120,
 ) -> Iterator[str]:
     """Run `serve` in a process of its own and yield its base URL once it answers; it ends with the block."""
@@ -178,7 +202,10 @@ def launched(
         "--seed",
         str(seed),
     ]
-    process = subprocess.Popen([*command, "--as-of", parse_instant(as_of).isoformat()])
+    command += ["--as-of", parse_instant(as_of).isoformat()]
+    if drop is not None:
+        command += ["--drop", str(drop)]
+    process = subprocess.Popen(command)
     try:
         wait_until_ready(base, timeout, process)
         yield base
@@ -220,8 +247,9 @@ def main() -> None:
     parser.add_argument("--scale", default="small")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--as-of", default=DEFAULT_AS_OF)
+    parser.add_argument("--drop", type=Path, help="folder for the files of what no vendor carries")
     options = parser.parse_args()
-    serve(options.port, options.scale, options.seed, options.as_of)
+    serve(options.port, options.scale, options.seed, options.as_of, options.drop)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ SCOPE = (
 )
 EXPORT_HOUR = 2
 NIGHTS = 4  # the first writing of a day and three more
-OBJECTS_PER_PAGE = 100  # the service may answer with fewer than maxResults
+OBJECTS_PER_PAGE = 50  # the service may answer with fewer than maxResults
 LISTS = ("items", "rows")
 COUNTRIES = {"NL": ("Netherlands", "Western Europe"), "SE": ("Sweden", "Northern Europe"),
              "US": ("United States", "Northern America")}  # fmt: skip
@@ -128,7 +128,8 @@ def _events(world: World) -> None:
         world.sql.execute(
             f"""create or replace temp table ga4_events as
             select *, cast(timezone('{TIME_ZONE}', timezone('UTC', occurred_at)) as date) as day,
-                row_number() over (order by occurred_at, client_id, event_id) as position
+                row_number() over (order by occurred_at, client_id, event_id) as position,
+                row_number() over (partition by client_id, ga_session_id order by occurred_at, event_id) as ordering
             from web_events order by position"""
         )
         return True
@@ -278,30 +279,27 @@ _LINE = f"""concat('{{"event_date":"', strftime(day, '%Y%m%d'), '","event_timest
     ',"batch_event_index":"', ordering, '","batch_page_id":"', epoch_ms(occurred_at), '","batch_ordering_id":"1"}}')"""
 
 
-def file_content(world: World, file: ExportFile) -> bytes:
-    """Return the gzip bytes of a writing of a day's file (built once)."""
-
-    def build() -> bytes:
-        _events(world)
-        written = file.written_at.replace(tzinfo=None).isoformat(sep=" ")
-        # Events come in the order of their collection; the index counts a session's events of the same file.
-        lines = world.texts(
-            f"""select string_agg(line, chr(10) order by position) from (
-                select position, {_LINE} as line from (
-                    select *, row_number() over (partition by client_id, ga_session_id order by position) as ordering
-                    from ga4_events
-                    where day = date '{file.day}' and visible_at <= timestamp '{written}'))"""
-        )
-        return gzip.compress(lines[0] + b"\n", 1, mtime=0)
-
-    return world.keep(("ga4 file", file), build)
-
-
 def _contents(world: World, files: list[ExportFile]) -> list[bytes]:
-    if len(files) < 2:
-        return [file_content(world, file) for file in files]
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda file: file_content(world, file), files))
+    """Return the gzip bytes of the files; those that are not built yet are built together, in one query."""
+    built: dict[ExportFile, bytes] = world.keep("ga4 contents", dict)
+    missing = [file for file in files if file not in built]
+    if missing:
+        _events(world)
+        cuts = ", ".join(
+            f"(date '{file.day}', timestamp '{file.written_at.replace(tzinfo=None)}')" for file in missing
+        )
+        table = world.arrow(
+            f"""select day, string_agg(line, chr(10) order by position) as lines
+            from (select day, position, {_LINE} as line from ga4_events
+                  join (values {cuts}) as cuts(day, cut) using (day) where visible_at <= cut)
+            group by day"""
+        )
+        lines = dict(zip(table["day"].to_pylist(), table["lines"].to_pylist(), strict=True))
+        with ThreadPoolExecutor(2) as pool:
+            texts = (lines[file.day].encode() + b"\n" for file in missing)
+            packed = pool.map(lambda text: gzip.compress(text, 1, mtime=0), texts)
+            built.update(zip(missing, packed, strict=True))
+    return [built[file] for file in files]
 
 
 def _resource(file: ExportFile, content: bytes, base: str) -> dict[str, Any]:
@@ -392,7 +390,7 @@ def _object(request: Request, world: World) -> Response:
     if match is not None and match != file.generation:
         text = "At least one of the pre-conditions you specified did not hold."
         raise Refused(_storage_error(412, "conditionNotMet", text))
-    content = file_content(world, file)
+    content = _contents(world, [file])[0]
     base = f"{request.url.scheme}://{request.url.netloc}/ga4"
     if request.query_params.get("alt") != "media":
         return answer(_selected(_resource(file, content, base), request.query_params.get("fields"), None))
