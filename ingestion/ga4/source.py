@@ -21,7 +21,7 @@ from ingestion.errors import BadAnswer, ConfigurationError, RequestRefused
 from ingestion.ga4.events import PARAM_COLUMNS, Parser
 from ingestion.ga4.settings import SETTINGS, SYSTEM_NAME, client_for, setting
 from ingestion.http import ApiClient, Request, after
-from ingestion.records import Column, Table
+from ingestion.records import Column, Table, Type
 from ingestion.settings import Connection
 from ingestion.sources import Context, Done, Item, Page, Refused, Resource, System
 
@@ -33,6 +33,12 @@ REPORT_DAYS = 4
 
 _DAY = re.compile(r"(?<!\d)(20\d{2})(\d{2})(\d{2})(?!\d{6}\d)")
 
+_PARAM_TYPES: Mapping[str, Type] = {
+    "ga_session_number": "bigint",
+    "engagement_time_msec": "bigint",
+    "param_value": "money",
+}
+
 EVENTS = Table(
     "events",
     columns=(
@@ -43,15 +49,7 @@ EVENTS = Table(
         Column("event_name", required=True),
         Column("client_id"),
         Column("user_id"),
-        *(
-            Column(
-                name,
-                {"engagement_time_msec": "bigint", "ga_session_number": "bigint", "param_value": "money"}.get(
-                    name, "text"
-                ),
-            )  # type: ignore[arg-type]
-            for name in PARAM_COLUMNS
-        ),
+        *(Column(name, _PARAM_TYPES.get(name, "text")) for name in PARAM_COLUMNS),
         Column("manual_source"),
         Column("manual_medium"),
         Column("manual_campaign_name"),

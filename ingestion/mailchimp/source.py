@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import Any
 
 from ingestion.errors import BadAnswer
-from ingestion.http import Answer, ApiClient, dig, offset
+from ingestion.http import MISSING, Answer, ApiClient, dig, offset
 from ingestion.mailchimp.settings import SETTINGS, SYSTEM_NAME, client_for
 from ingestion.records import Column, Table
 from ingestion.settings import Connection
@@ -236,12 +236,18 @@ class Detail:
 
     def signature(self, report: Mapping[str, Any]) -> str:
         """A digest of the counters that belong to this part."""
-        told = "|".join(str(dig(report, counter)) for counter in self.counters)
+        told = "|".join(str(_counter(report, name)) for name in self.counters)
         return hashlib.sha256(told.encode()).hexdigest()
 
     def is_empty(self, report: Mapping[str, Any]) -> bool:
         """Nothing was counted, so that nothing needs to be asked for."""
-        return all(dig(report, counter) in (0, "", None) for counter in self.counters)
+        return not any(_counter(report, name) for name in self.counters)
+
+
+def _counter(report: Mapping[str, Any], name: str) -> Any:
+    """A counter of a report; None where the vendor leaves it out."""
+    found = dig(report, name)
+    return None if found is MISSING else found
 
 
 def activity_rows(recipient: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
