@@ -1,0 +1,498 @@
+"""The file drop: everything that no connected vendor's API carries, as files with a manifest.
+
+What belongs here: how the company's records look as files: other people's column names, local number and date formats,
+encodings. `write` renders what is visible at a moment. Files are cut by month (of arrival, or of the day for ad
+figures), so that a day's run changes the running month's files and, where platforms restate, the month's before;
+a file whose content has not changed is not touched.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+import yaml
+
+from sandbox.company import Company
+from sandbox.company.frames import money_text
+from sandbox.company.restatement import restated, to_us
+
+FOLDERS = ("meta", "linkedin", "costs", "offline", "shop", "consent", "surveys", "tests", "rates")
+_Rows = tuple[str, bytes]
+
+
+def write(company: Company, folder: Path | str, as_of: datetime) -> list[Path]:
+    """Write the drop as of a moment; returns the paths of all of its files (the manifest first).
+
+    Files that are already there with the same content stay as they are; files that are not part of the drop at that
+    moment are removed from its folders.
+    """
+    root = Path(folder)
+    wanted: dict[Path, bytes] = {root / "manifest.yml": MANIFEST.encode()}
+    for name, content in _files(company, as_of):
+        wanted[root / name] = content
+    for name in FOLDERS:
+        for path in sorted((root / name).glob("*")):
+            if path not in wanted:
+                path.unlink()
+        (root / name).mkdir(parents=True, exist_ok=True)
+    for path, content in wanted.items():
+        if not path.exists() or path.read_bytes() != content:
+            temporary = path.with_name(f".{path.name}.part")
+            temporary.write_bytes(content)
+            temporary.replace(path)
+    return list(wanted)
+
+
+def _files(company: Company, as_of: datetime) -> Iterator[_Rows]:
+    """Name and content of every file of the drop."""
+    t = company.tables
+    shown = restated(t["ad_performance"], as_of)
+    names = _ad_names(t)
+    yield from _by_month(_platform(shown, "meta", names), "date", "meta/insights_{}.csv", _meta)
+    yield from _by_month(_platform(shown, "linkedin", names), "date", "linkedin/creative_performance_{}.csv", _linkedin)
+
+    def visible(name: str) -> pa.Table:
+        table = t[name]
+        return table.filter(pc.less_equal(table["visible_at"].cast(pa.int64()), to_us(as_of)))
+
+    yield from _by_month(visible("costs"), "visible_at", "costs/kosten_{}.csv", _costs)
+    yield from _by_month(visible("offline_touches"), "visible_at", "offline/deelnemers_{}.csv", _offline)
+    yield from _by_month(visible("shop_order_lines"), "visible_at", "shop/orders_{}.jsonl.gz", _orders)
+    yield from _by_month(visible("shop_refund_lines"), "visible_at", "shop/refunds_{}.jsonl.gz", _refunds)
+    yield from _by_month(visible("consent_events"), "visible_at", "consent/answers_{}.jsonl", _consent)
+    yield from _by_month(visible("survey_responses"), "visible_at", "surveys/responses_{}.csv", _surveys)
+    tests = visible("incrementality_tests")
+    yield "tests/incrementality.csv", _csv(_only(tests, [f.name for f in tests.schema if f.name != "visible_at"]))
+    yield from _by_month(visible("fx_rates"), "date", "rates/ecb_{}.parquet", _rates)
+
+
+def _by_month(table: pa.Table, column: str, pattern: str, render: Callable[[pa.Table], bytes]) -> Iterator[_Rows]:
+    """One file for each month of the column, in order."""
+    month = pc.utf8_slice_codeunits(table[column].cast(pa.date32()).cast(pa.string()), 0, 7)
+    for name in sorted(set(month.unique().to_pylist())):
+        yield pattern.format(name), render(table.filter(pc.equal(month, name)))
+
+
+# ------------------------------------------------------------------------------------------------- formats
+def _csv(table: pa.Table, delimiter: str = ",") -> bytes:
+    sink = io.BytesIO()
+    pyarrow.csv.write_csv(table, sink, pyarrow.csv.WriteOptions(delimiter=delimiter, quoting_style="needed"))
+    return sink.getvalue()
+
+
+def _jsonl(table: pa.Table, select: str) -> bytes:
+    """One JSON object a row: `select` makes it from the columns."""
+    with duckdb.connect() as connection:
+        connection.execute("set threads = 1")
+        connection.register("source", table)
+        rows = connection.sql(f"select cast(to_json({select}) as varchar) as line from source").fetchall()
+    return "".join(f"{row[0]}\n" for row in rows).encode()
+
+
+def _packed(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)
+
+
+def _only(table: pa.Table, names: list[str]) -> pa.Table:
+    return table.select(names)
+
+
+def _money(table: pa.Table, name: str) -> pa.Array:
+    return money_text(table[name].to_numpy().astype(np.int64))
+
+
+def _decimal_comma(amounts: pa.Array) -> pa.Array:
+    """1234.50 as a Dutch spreadsheet writes it: 1.234,50."""
+    swapped = pc.replace_substring(amounts, ".", ",")
+    return pc.replace_substring_regex(swapped, r"^(-?\d+)(\d{3}),", r"\1.\2,")
+
+
+def _local(column: pa.ChunkedArray, pattern: str) -> pa.Array:
+    """UTC moments as local text of Amsterdam."""
+    seconds = column.cast(pa.timestamp("s"), safe=False).cast(pa.timestamp("s", "UTC"))
+    return pc.strftime(seconds.cast(pa.timestamp("s", "Europe/Amsterdam")), pattern)
+
+
+# --------------------------------------------------------------------------------------------- advertising
+def _ad_names(t: dict[str, pa.Table]) -> dict[str, dict[str, str]]:
+    """Names by id, of campaigns, ad groups and ads."""
+    return {
+        kind: dict(zip(t[table][f"{kind}_id"].to_pylist(), t[table][f"{kind}_name"].to_pylist(), strict=True))
+        for kind, table in (("campaign", "ad_campaigns"), ("ad_group", "ad_groups"), ("ad", "ads"), ("account", "ad_accounts"))
+    } | {
+        "objective": dict(
+            zip(t["ad_campaigns"]["campaign_id"].to_pylist(), t["ad_campaigns"]["objective"].to_pylist(), strict=True)
+        )
+    }
+
+
+def _look_up(column: pa.ChunkedArray, names: dict[str, str]) -> pa.Array:
+    encoded = column.combine_chunks().dictionary_encode()
+    return pa.array([names[value] for value in encoded.dictionary.to_pylist()]).take(encoded.indices)
+
+
+def _platform(shown: pa.Table, platform: str, names: dict[str, dict[str, str]]) -> pa.Table:
+    table = shown.filter(pc.equal(shown["platform"], platform))
+    for kind in ("account", "campaign", "ad_group", "ad"):
+        table = table.append_column(f"{kind}_name", _look_up(table[f"{kind}_id"], names[kind]))
+    return table.append_column("objective", _look_up(table["campaign_id"], names["objective"]))
+
+
+def _meta(table: pa.Table) -> bytes:
+    return _csv(
+        pa.table(
+            {
+                "Day": table["date"].cast(pa.string()),
+                "Account ID": table["account_id"],
+                "Account name": table["account_name"],
+                "Campaign ID": table["campaign_id"],
+                "Campaign name": table["campaign_name"],
+                "Objective": table["objective"],
+                "Ad set ID": table["ad_group_id"],
+                "Ad set name": table["ad_group_name"],
+                "Ad ID": table["ad_id"],
+                "Ad name": table["ad_name"],
+                "Platform": table["network_type"],
+                "Country": table["country"],
+                "Impression device": table["device"],
+                "Impressions": table["impressions"],
+                "Link clicks": table["clicks"],
+                "Amount spent (USD)": _money(table, "spend_minor"),
+                "Results": table["conversions"],
+                "Purchases conversion value": _money(table, "conversions_value_minor"),
+                "Currency": table["currency"],
+            }
+        )
+    )
+
+
+def _linkedin(table: pa.Table) -> bytes:
+    """Tab-separated UTF-16 with American dates, as the platform's own export is."""
+    american = pc.strftime(table["date"].cast(pa.timestamp("s")), "%m/%d/%Y")
+    content = _csv(
+        pa.table(
+            {
+                "Start Date (in UTC)": american,
+                "Account Id": table["account_id"],
+                "Account Name": table["account_name"],
+                "Campaign Group Id": table["campaign_id"],
+                "Campaign Group Name": table["campaign_name"],
+                "Campaign Objective": table["objective"],
+                "Campaign ID": table["ad_group_id"],
+                "Campaign Name": table["ad_group_name"],
+                "Creative Id": table["ad_id"],
+                "Creative Name": table["ad_name"],
+                "Country": table["country"],
+                "Device": table["device"],
+                "Impressions": table["impressions"],
+                "Clicks": table["clicks"],
+                "Total Spent": _money(table, "spend_minor"),
+                "Conversions": table["conversions"],
+                "Total Conversion Value": _money(table, "conversions_value_minor"),
+                "Currency": table["currency"],
+            }
+        ),
+        "\t",
+    )
+    return content.decode().encode("utf-16")
+
+
+# ---------------------------------------------------------------------------------------------- other files
+def _costs(table: pa.Table) -> bytes:
+    """A Dutch bookkeeper's export: semicolons, decimal commas, day first."""
+
+    def day(name: str) -> pa.Array:
+        return pc.strftime(table[name].cast(pa.timestamp("s")), "%d-%m-%Y")
+
+    return _csv(
+        pa.table(
+            {
+                "Boekstuk": table["cost_id"],
+                "Van": day("period_start"),
+                "Tot en met": day("period_end"),
+                "Soort": table["cost_type"],
+                "Bedrag": _decimal_comma(_money(table, "amount_minor")),
+                "Valuta": table["currency"],
+                "Kanaal": table["channel"],
+                "Campagne": table["campaign_id"],
+                "Omschrijving": table["description"],
+            }
+        ),
+        ";",
+    )
+
+
+def _offline(table: pa.Table) -> bytes:
+    """Lists of attendees, typed by hand: local time, day first."""
+    return _csv(
+        pa.table(
+            {
+                "Nr": table["touch_id"],
+                "Wanneer": _local(table["occurred_at"], "%d-%m-%Y %H:%M"),
+                "Soort": table["touch_type"],
+                "CRM-nummer": table["contact_id"],
+                "E-mail": table["email"],
+                "CRM-bedrijf": table["company_id"],
+                "Actie": table["campaign_id"],
+                "Naam actie": table["campaign_name"],
+                "Status": table["status"],
+            }
+        ),
+        ";",
+    )
+
+
+def _with_money(table: pa.Table, names: tuple[str, ...]) -> pa.Table:
+    for name in names:
+        table = table.append_column(name.removesuffix("_minor"), _money(table, name))
+    return table
+
+
+def _orders(table: pa.Table) -> bytes:
+    table = _with_money(table, ("amount_minor", "discount_minor", "tax_minor", "shipping_minor", "cost_minor"))
+    select = """{
+        line_id: line_id, order_id: order_id, placed_at: strftime(occurred_at, '%Y-%m-%dT%H:%M:%S.%fZ'),
+        customer: {number: customer_id, email: customer_email, user_id: user_id}, client_id: anonymous_id,
+        article: {sku: product_id, name: product_name}, quantity: quantity, net: amount, discount: discount, tax: tax,
+        shipping: shipping, cost: cost, currency: currency, country: country, test: is_test
+    }"""
+    return _packed(_jsonl(table, select))
+
+
+def _refunds(table: pa.Table) -> bytes:
+    table = _with_money(table, ("amount_minor", "tax_minor", "cost_minor"))
+    select = """{
+        refund_line_id: refund_line_id, order_id: original_order_id, line_id: original_line_id,
+        refunded_at: strftime(occurred_at, '%Y-%m-%dT%H:%M:%S.%fZ'),
+        customer: {number: customer_id, email: customer_email}, article: {sku: product_id, name: product_name},
+        quantity: quantity, net: amount, tax: tax, cost: cost, currency: currency, country: country
+    }"""
+    return _packed(_jsonl(table, select))
+
+
+def _consent(table: pa.Table) -> bytes:
+    select = """{
+        id: consent_event_id, answered_at: strftime(occurred_at, '%Y-%m-%dT%H:%M:%S.%fZ'), identifier_type: identifier_type,
+        identifier: identifier, purpose: purpose, state: state
+    }"""
+    return _jsonl(table, select)
+
+
+def _surveys(table: pa.Table) -> bytes:
+    return _csv(
+        pa.table(
+            {
+                "response": table["response_id"],
+                "submitted_at": pc.strftime(table["occurred_at"].cast(pa.timestamp("s"), safe=False), "%Y-%m-%dT%H:%M:%SZ"),
+                "email": table["email"],
+                "contact": table["contact_id"],
+                "survey": table["survey"],
+                "score": table["score"],
+                "answer": table["answer"],
+            }
+        )
+    )
+
+
+def _rates(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pyarrow.parquet.write_table(_only(table, ["date", "currency_from", "currency_to", "rate"]), sink)
+    return sink.getvalue()
+
+
+# ------------------------------------------------------------------------------------------------- manifest
+def _c(column: str, **options: Any) -> dict[str, Any]:
+    return {"column": column, **options}
+
+
+_PLATFORM_COLUMNS: dict[str, Any] = {
+    "impressions": "Impressions",
+    "currency": "Currency",
+    "country": "Country",
+}
+_DESCRIPTION: dict[str, Any] = {
+    "version": 1,
+    "name": "drop",
+    "entities": {
+        "ad_performance": [
+            {
+                "path": "meta/insights_*.csv",
+                "columns": {
+                    "date": "Day",
+                    "account_id": "Account ID",
+                    "account_name": "Account name",
+                    "account_time_zone": {"value": "America/New_York"},
+                    "campaign_id": "Campaign ID",
+                    "campaign_name": "Campaign name",
+                    "objective": "Objective",
+                    "ad_group_id": "Ad set ID",
+                    "ad_group_name": "Ad set name",
+                    "ad_id": "Ad ID",
+                    "ad_name": "Ad name",
+                    "network_type": "Platform",
+                    "device": {"sql": 'lower("Impression device")'},
+                    "clicks": "Link clicks",
+                    "spend": "Amount spent (USD)",
+                    "conversions": "Results",
+                    "conversions_value": "Purchases conversion value",
+                    **_PLATFORM_COLUMNS,
+                },
+            },
+            {
+                "path": "linkedin/creative_performance_*.csv",
+                "encoding": "utf-16",
+                "delimiter": "\t",
+                "date_format": "%m/%d/%Y",
+                "columns": {
+                    "date": "Start Date (in UTC)",
+                    "account_id": "Account Id",
+                    "account_name": "Account Name",
+                    "account_time_zone": {"value": "Europe/Amsterdam"},
+                    "campaign_id": "Campaign Group Id",
+                    "campaign_name": "Campaign Group Name",
+                    "objective": "Campaign Objective",
+                    "ad_group_id": "Campaign ID",
+                    "ad_group_name": "Campaign Name",
+                    "ad_id": "Creative Id",
+                    "ad_name": "Creative Name",
+                    "network_type": {"value": "linkedin"},
+                    "device": {"sql": "lower(Device)"},
+                    "clicks": "Clicks",
+                    "spend": "Total Spent",
+                    "conversions": "Conversions",
+                    "conversions_value": "Total Conversion Value",
+                    **_PLATFORM_COLUMNS,
+                },
+            },
+        ],
+        "costs": {
+            "path": "costs/kosten_*.csv",
+            "delimiter": ";",
+            "decimal_separator": ",",
+            "thousands_separator": ".",
+            "date_format": "%d-%m-%Y",
+            "columns": {
+                "period_start": "Van",
+                "period_end": "Tot en met",
+                "cost_type": "Soort",
+                "amount": "Bedrag",
+                "currency": "Valuta",
+                "channel": "Kanaal",
+                "campaign_id": "Campagne",
+            },
+        },
+        "offline_touches": {
+            "path": "offline/deelnemers_*.csv",
+            "delimiter": ";",
+            "timestamp_format": "%d-%m-%Y %H:%M",
+            "time_zone": "Europe/Amsterdam",
+            "columns": {
+                "touch_id": "Nr",
+                "occurred_at": "Wanneer",
+                "touch_type": "Soort",
+                "contact_id": "CRM-nummer",
+                "email": "E-mail",
+                "account_id": "CRM-bedrijf",
+                "campaign_id": "Actie",
+                "campaign_name": "Naam actie",
+                "status": "Status",
+            },
+        },
+        "revenue_events": [
+            {
+                "path": "shop/orders_*.jsonl.gz",
+                "columns": {
+                    "revenue_event_id": "line_id",
+                    "occurred_at": "placed_at",
+                    "event_type": {"value": "order"},
+                    "customer_id": "customer.number",
+                    "customer_email": "customer.email",
+                    "user_id": "customer.user_id",
+                    "anonymous_id": "client_id",
+                    "order_id": "order_id",
+                    "product_id": "article.sku",
+                    "product_name": "article.name",
+                    "quantity": "quantity",
+                    "amount": "net",
+                    "discount_amount": "discount",
+                    "tax_amount": "tax",
+                    "shipping_amount": "shipping",
+                    "cost_amount": "cost",
+                    "currency": "currency",
+                    "country": "country",
+                    "is_test": "test",
+                },
+            },
+            {
+                "path": "shop/refunds_*.jsonl.gz",
+                "columns": {
+                    "revenue_event_id": "refund_line_id",
+                    "occurred_at": "refunded_at",
+                    "event_type": {"value": "refund"},
+                    "customer_id": "customer.number",
+                    "customer_email": "customer.email",
+                    "original_order_id": "order_id",
+                    "product_id": "article.sku",
+                    "product_name": "article.name",
+                    "quantity": "quantity",
+                    "amount": "net",
+                    "tax_amount": "tax",
+                    "cost_amount": "cost",
+                    "currency": "currency",
+                    "country": "country",
+                },
+            },
+        ],
+        "consent_events": {
+            "path": "consent/answers_*.jsonl",
+            "columns": {
+                "consent_event_id": "id",
+                "occurred_at": "answered_at",
+                "identifier_type": "identifier_type",
+                "identifier": "identifier",
+                "purpose": "purpose",
+                "state": "state",
+            },
+        },
+        "survey_responses": {
+            "path": "surveys/responses_*.csv",
+            "columns": {
+                "response_id": "response",
+                "occurred_at": "submitted_at",
+                "email": "email",
+                "contact_id": "contact",
+                "survey": "survey",
+                "score": "score",
+                "answer": "answer",
+            },
+        },
+        "incrementality_tests": {
+            "path": "tests/incrementality.csv",
+            "columns": {
+                name: name
+                for name in (
+                    "test_id", "channel", "date_from", "date_to", "method", "incremental_conversions", "ci_low", "ci_high",
+                )
+            },
+        },
+        "fx_rates": {
+            "path": "rates/ecb_*.parquet",
+            "columns": {name: name for name in ("date", "currency_from", "currency_to", "rate")},
+        },
+    },
+}  # fmt: skip
+MANIFEST = (
+    "# What no connected vendor carries, as files. Written by the sandbox; the format is ingestion/files/README.md's.\n"
+    + yaml.safe_dump(_DESCRIPTION, sort_keys=False, allow_unicode=True, width=110)
+)
