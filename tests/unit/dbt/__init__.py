@@ -1,0 +1,1 @@
+"""Tests of the dbt project on small worlds of their own: no ingestion, no network."""
