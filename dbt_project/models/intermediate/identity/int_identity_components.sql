@@ -1,3 +1,4 @@
+{{ config(post_hook='drop table if exists {{ this.schema }}.{{ this.identifier }}__labels') }}
 {#
 The components that this run computes: all of them, or those that a changed identifier touches (with all their edges).
 connected_components() writes one table a round, so it runs here and not in int_identity_map, whose unit tests need none.

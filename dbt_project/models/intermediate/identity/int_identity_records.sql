@@ -50,6 +50,18 @@ contact_homes as (
     having count(distinct source_relation) = 1
 ),
 
+-- A purchase that the web saw and the order that billing booked under the same number are one person's.
+web_orders as (
+    select
+        source_relation,
+        anonymous_id,
+        lower(trim(order_id)) as order_key,
+        min(occurred_at) as occurred_at
+    from {{ ref('int_web_events_unioned') }}
+    where order_id is not null and event_name = 'purchase'
+    group by source_relation, anonymous_id, lower(trim(order_id))
+),
+
 contact_cookies as (
     select
         source_relation,
@@ -112,6 +124,19 @@ records as (
     left join cookie_homes on revenue_events.anonymous_id = cookie_homes.anonymous_id
     group by
         revenue_events.source_relation, coalesce(cookie_homes.home, revenue_events.source_relation), revenue_events.anonymous_id,
+        revenue_events.user_id, revenue_events.customer_email_hash, revenue_events.customer_id
+
+    union all
+
+    select
+        revenue_events.source_relation, min(web_orders.occurred_at), max(web_orders.occurred_at),
+        web_orders.source_relation, web_orders.anonymous_id,
+        revenue_events.user_id, revenue_events.customer_email_hash, null, null, null, null, revenue_events.customer_id
+    from revenue_events
+    inner join web_orders on lower(trim(revenue_events.order_id)) = web_orders.order_key
+    where revenue_events.event_type = 'order'
+    group by
+        revenue_events.source_relation, web_orders.source_relation, web_orders.anonymous_id,
         revenue_events.user_id, revenue_events.customer_email_hash, revenue_events.customer_id
 
     union all

@@ -7,6 +7,7 @@
     'touchpoint_id', 'person_id', 'occurred_at', 'touchpoint_type', 'session_id', 'channel', 'medium', 'source', 'campaign',
     'campaign_id', 'ad_id', 'click_id_type', 'direction', 'own_reason',
 ] -%}
+-- depends_on: {{ ref('int_touchpoints_records') }}
 -- Persons whose touchpoints are written anew, old and new ids alike: their identity, their events, their records, their
 -- consent or their account changed.
 with changed_identifiers as (

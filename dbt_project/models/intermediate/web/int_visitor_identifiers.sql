@@ -4,6 +4,7 @@
     on_schema_change='append_new_columns',
     meta={'rewrite': [{'changes': 'int_changed_web_events', 'keys': ['source_relation', 'anonymous_id']}]},
 ) }}
+-- depends_on: {{ ref('int_changed_web_events') }}
 
 with events as (
     select

@@ -4,6 +4,7 @@
     on_schema_change='append_new_columns',
     meta={'rewrite': [{'changes': 'int_changed_visitors', 'keys': ['source_relation', 'anonymous_id']}]},
 ) }}
+-- depends_on: {{ ref('int_changed_visitors') }}
 
 with events as (
     select *
@@ -72,8 +73,8 @@ sessions as (
 tags as (
     select
         events.session_id,
-        nullif(lower(trim(events.utm_source)), '(not set)') as written_source,
-        nullif(lower(trim(events.utm_medium)), '(not set)') as written_medium,
+        nullif(lower(trim(events.utm_source)), '') as written_source,
+        nullif(lower(trim(events.utm_medium)), '') as written_medium,
         nullif(trim(events.utm_campaign), '(not set)') as utm_campaign,
         events.utm_content,
         events.utm_term,

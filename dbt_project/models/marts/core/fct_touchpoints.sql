@@ -4,6 +4,7 @@
     on_schema_change='append_new_columns',
     meta={'rewrite': [{'changes': 'int_changed_touchpoints', 'keys': ['touchpoint_id']}]},
 ) }}
+-- depends_on: {{ ref('int_changed_touchpoints') }}
 
 with touchpoints as (
     select *
