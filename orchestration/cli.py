@@ -133,6 +133,8 @@ def backfill(
             f"{system} has no time-sliced tables, so there is nothing to backfill: "
             "its records are merged by key."
         )
+    if not paths.warehouse.is_file():
+        raise Problem(f"Nothing has been loaded into {paths.data_dir} yet: `funnelhouse run` comes first.")
     with locked(paths):
         config = {op_name(system): {"config": {"date_from": first.isoformat(), "date_to": last.isoformat()}}}
         _execute(paths, job_name(system), f"Backfill of {system}, {first} to {last}", verbose, ops=config)

@@ -169,11 +169,14 @@ def _events(
     build = finished_build(result, manifest, target, context)
     assert build.adapter is not None
     with transform.environment(House(data_dir=str(target.parent)).paths):
-        # One connection stays open, else each count would open the database anew.
-        with build.adapter.connection_named("metadata"):
-            build.adapter.execute("select 1")
-            yield from build.stream().fetch_row_counts().fetch_column_metadata()
-        build.adapter.cleanup_connections()
+        try:
+            # One connection stays open, else each count would open the database anew.
+            with build.adapter.connection_named("metadata"):
+                build.adapter.execute("select 1")
+                yield from build.stream().fetch_row_counts().fetch_column_metadata()
+        finally:
+            build.adapter.cleanup_connections()
+            transform.close_connections()
 
 
 def _selected_models(context: AssetExecutionContext, manifest: Mapping[str, Any]) -> list[str]:

@@ -34,6 +34,7 @@ from ingestion.registry import system as registered
 from ingestion.settings import Connection, Paths
 from ingestion.sources import System
 from ingestion.warehouse import LoadReport, build_source, load, pipeline
+from orchestration.errors import one_line
 from orchestration.progress import report
 from orchestration.resources import WRITER_POOL, House, aware
 
@@ -120,6 +121,11 @@ def materialize(
             raise Failure(description=str(error), allow_retries=is_unattended(context)) from error
         except FunnelhouseError as error:
             raise Failure(description=str(error), allow_retries=False) from error
+        except Exception as error:
+            text = f"{label}: unexpected {type(error).__name__}: {one_line(error)}"
+            raise Failure(
+                text, metadata={"unexpected": True}, allow_retries=is_unattended(context)
+            ) from error
         reports.append(loaded)
         for text in loaded.alerts:
             context.log.warning(text)

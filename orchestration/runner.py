@@ -148,7 +148,12 @@ def _step_failure(event: Any) -> StepFailure:
     told = data.user_failure_data
     if told and told.description:
         nodes = told.metadata.get("failures")
-        return StepFailure(event.step_key, told.description, True, list(nodes.value) if nodes else [])
+        return StepFailure(
+            event.step_key,
+            told.description,
+            "unexpected" not in told.metadata,
+            list(nodes.value) if nodes else [],  # type: ignore[arg-type, call-overload]
+        )
     error = data.error
     while error is not None and error.cause is not None:
         error = error.cause

@@ -265,7 +265,20 @@ def _invoke(paths: Paths, command: list[str], callback: Callable[[Any], None] | 
     if chosen:
         arguments += ["--vars", json.dumps(chosen, sort_keys=True, default=str)]
     with environment(paths):
-        return dbtRunner(callbacks=[callback] if callback else []).invoke(arguments)
+        try:
+            return dbtRunner(callbacks=[callback] if callback else []).invoke(arguments)
+        finally:
+            close_connections()
+
+
+def close_connections() -> None:
+    """Close what the dbt adapter holds open on the warehouse: this process opens it with other settings next."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+    opened = DuckDBConnectionManager._ENV
+    if opened is not None:
+        opened.close()
+        DuckDBConnectionManager._ENV = None
 
 
 @contextmanager
