@@ -33,6 +33,7 @@ from urllib.parse import urljoin, urlsplit
 
 import orjson
 import requests
+import urllib3
 
 from ingestion.errors import BadAnswer, RequestRefused, SourceError, Unauthorized, Unreachable
 
@@ -490,6 +491,10 @@ class ApiClient:
             OSError,
         ) as error:
             raise _Retry(_connection_error(error)) from None
+        except urllib3.exceptions.TimeoutError:
+            raise _Retry("no answer in time") from None
+        except urllib3.exceptions.HTTPError as error:
+            raise _Retry(_connection_error(error)) from None
         except requests.exceptions.RequestException as error:
             raise SourceError(
                 self.system, f"{request.method} {self._shown(url)} cannot be sent ({type(error).__name__})."
@@ -524,6 +529,8 @@ class ApiClient:
                     break
                 continue
             parts.append(part)
+        if reader.length_remaining not in (0, None):
+            raise _Retry("the answer was cut off")
         return b"".join(parts)
 
     def _whole(self, answer: Answer, expect: str) -> None:
