@@ -78,7 +78,7 @@ EVENTS = Table(
         Column("platform"),
     ),
     key=("event_id", "file_date"),
-    slice_by="file_date",
+    sliced=True,
     description="One event of one exported day. event_params holds the parameters that have no column, as one object.",
 )
 DAILY_REPORT = Table(
@@ -179,7 +179,8 @@ def extract(context: Context) -> Iterator[Item]:
 def _events(parser: Parser, files: list[tuple[str, bytes]]) -> Iterator[Item]:
     parsed = parser.parse(files)
     filtered = {"repeated event": parsed.repeated} if parsed.repeated else {}
-    yield Page(EVENTS.name, arrow=parsed.events, filtered=filtered)
+    events = parsed.events.append_column("_slice", parsed.events["file_date"])
+    yield Page(EVENTS.name, arrow=events, filtered=filtered)
     for file_day in dict.fromkeys(day for day, _ in parsed.malformed):
         lines = [line for day, line in parsed.malformed if day == file_day]
         yield Refused(EVENTS.name, payloads=lines, reasons=["no JSON object"] * len(lines), slice=file_day)

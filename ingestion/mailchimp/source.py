@@ -122,7 +122,7 @@ SENT_TO = Table(
         Column("status"),
     ),
     key=("campaign_id", "email_id"),
-    slice_by="campaign_id",
+    sliced=True,
     ignored=(*_LINKS, "open_count", "last_open", "absplit_group", "gmt_offset"),
     description="One recipient of one mailing.",
 )
@@ -140,7 +140,7 @@ EMAIL_ACTIVITY = Table(
         Column("ip_network"),
     ),
     key=("campaign_id", "email_id", "action", "occurred_at", "nth"),
-    slice_by="campaign_id",
+    sliced=True,
     description="One open, click or bounce of one recipient; nth counts equal ones of the same second.",
 )
 OPEN_DETAILS = Table(
@@ -153,7 +153,7 @@ OPEN_DETAILS = Table(
         Column("is_proxy_open", "boolean"),
     ),
     key=("campaign_id", "email_id", "opened_at", "nth"),
-    slice_by="campaign_id",
+    sliced=True,
     description="One open of one recipient, with the vendor's word on whether a mail proxy made it.",
 )
 UNSUBSCRIBES = Table(
@@ -166,7 +166,7 @@ UNSUBSCRIBES = Table(
         Column("reason"),
     ),
     key=("campaign_id", "email_id"),
-    slice_by="campaign_id",
+    sliced=True,
     ignored=_LINKS,
     description="One recipient who left the audience by this mailing.",
 )
@@ -180,7 +180,7 @@ ABUSE_REPORTS = Table(
         Column("occurred_at", "timestamp", path="date", required=True),
     ),
     key=("campaign_id", "abuse_report_id"),
-    slice_by="campaign_id",
+    sliced=True,
     ignored=_LINKS,
     description="One complaint.",
 )
@@ -195,7 +195,7 @@ CLICK_DETAILS = Table(
         Column("last_click_at", "timestamp", path="last_click"),
     ),
     key=("campaign_id", "link_id"),
-    slice_by="campaign_id",
+    sliced=True,
     ignored=("_links", "click_percentage", "unique_click_percentage", "ab_split"),
     description="One link of one mailing, with the vendor's counts.",
 )
@@ -338,10 +338,10 @@ def _read(client: ApiClient, detail: Detail, campaign_id: str) -> Iterator[Item]
         answers = iter([answer])
     for answer in answers:
         if detail.rows is None:
-            yield Page(detail.table.name, body=answer.content, at=detail.data)
+            yield Page(detail.table.name, body=answer.content, at=detail.data, slice=campaign_id)
         else:
             rows = [row for recipient in answer.at(detail.data) for row in detail.rows(recipient)]
-            yield Page(detail.table.name, records=rows)
+            yield Page(detail.table.name, records=rows, slice=campaign_id)
 
 
 def check(connection: Connection) -> str:
