@@ -12,9 +12,9 @@ source, medium, campaign, channel.
     from {{ combinations }} as combinations
     inner join {{ ref('channel_rules') }} as rules
         on
-            (rules.source_category is null or rules.source_category = combinations.source_category)
-            and (rules.source_pattern is null or {{ regex_matches('combinations.source', 'rules.source_pattern') }})
-            and (rules.medium_pattern is null or {{ regex_matches('combinations.medium', 'rules.medium_pattern') }})
-            and (rules.campaign_pattern is null or {{ regex_matches('combinations.campaign', 'rules.campaign_pattern') }})
+            coalesce(rules.source_category, '') in ('', combinations.source_category)
+            and {{ regex_matches('combinations.source', "coalesce(rules.source_pattern, '')") }}
+            and {{ regex_matches('combinations.medium', "coalesce(rules.medium_pattern, '')") }}
+            and {{ regex_matches('combinations.campaign', "coalesce(rules.campaign_pattern, '')") }}
     group by combinations.source, combinations.medium, combinations.campaign
 {%- endmacro %}

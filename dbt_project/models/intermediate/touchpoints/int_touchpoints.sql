@@ -32,7 +32,12 @@ consent_states as (
 ),
 
 types as (
-    select * from {{ ref('touchpoint_type_channels') }}
+    select
+        touchpoint_type,
+        is_marketing,
+        nullif(funnel_position, '') as funnel_position,
+        nullif(consent_purpose, '') as consent_purpose
+    from {{ ref('touchpoint_type_channels') }}
 ),
 
 channels as (

@@ -8,7 +8,7 @@ used as (
     union
     select channel from {{ ref('network_channels') }}
     union
-    select channel from {{ ref('touchpoint_type_channels') }} where channel is not null
+    select channel from {{ ref('touchpoint_type_channels') }} where coalesce(channel, '') <> ''
     union
     select channel from {{ ref('int_incrementality_tests_unioned') }} where channel is not null
     union
