@@ -1,7 +1,7 @@
 """Fjordlight, a company that does not exist: `generate(scale, seed)` gives its records as Arrow tables.
 
-What belongs here: the order in which the parts are put together. The shape of the tables is in schema.py, the numbers
-that shape the company in facts.py. The same scale and seed give the same bytes.
+What belongs here: the order in which the parts are put together. The shape of the tables is in schema.py,
+the numbers that shape the company in facts.py. The same scale and seed give the same bytes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Campaigns, ads and clicks: which ad a paid touch came through, and what the platforms report.
 
-What belongs here: everything about advertising platforms except how they restate their figures (restatement.py).
+What belongs here: everything about advertising platforms except how they restate their figures
+(restatement.py).
 """
 
 from __future__ import annotations
@@ -43,8 +44,14 @@ LANDING_URLS = {
     "studio": "https://www.fjordlight.example/studio",
     "business": "https://www.fjordlight.example/business",
 }
-KEYWORDS = ("fjordlight", "desk lamp", "pendant lamp scandinavian", "lighting design software", "project lighting",
-            "office lighting supplier")  # fmt: skip
+KEYWORDS = (
+    "fjordlight",
+    "desk lamp",
+    "pendant lamp scandinavian",
+    "lighting design software",
+    "project lighting",
+    "office lighting supplier",
+)
 
 
 @dataclass(frozen=True)
@@ -84,11 +91,16 @@ def catalogue() -> Catalogue:
     has_ad = group_ >= 0
     slug = pick([plan.utm for plan in facts.CAMPAIGN_PLANS], plan_)
     return Catalogue(
-        plan_, market_, group_, ad_, numbers(campaign),
-        pick(numbers(group_id), np.arange(len(plan_)), has_ad), pick(numbers(ad_id), np.arange(len(plan_)), has_ad),
+        plan_,
+        market_,
+        group_,
+        ad_,
+        numbers(campaign),
+        pick(numbers(group_id), np.arange(len(plan_)), has_ad),
+        pick(numbers(ad_id), np.arange(len(plan_)), has_ad),
         text(slug, "_", pick(["g1", "g2"], np.maximum(group_, 0)), "_", pick(["a", "b"], np.maximum(ad_, 0))),
         np.where(platform == 0, market_, np.where(platform == 1, _META, _LINKEDIN)),
-    )  # fmt: skip
+    )
 
 
 def _network(plan: Ints, u: Floats) -> Ints:
@@ -96,7 +108,9 @@ def _network(plan: Ints, u: Floats) -> Ints:
     kinds = [plan.campaign_type for plan in facts.CAMPAIGN_PLANS]
     platforms = [plan.platform for plan in facts.CAMPAIGN_PLANS]
     fixed = {"PERFORMANCE_MAX": 4, "DISPLAY": 2, "VIDEO": 3}
-    base = np.array([fixed.get(kind, 5 if p == "meta" else 7) for kind, p in zip(kinds, platforms, strict=True)])
+    base = np.array(
+        [fixed.get(kind, 5 if p == "meta" else 7) for kind, p in zip(kinds, platforms, strict=True)]
+    )
     search = np.array([kind == "SEARCH" for kind in kinds])
     meta = np.array([p == "meta" for p in platforms])
     network = base[plan]
@@ -145,7 +159,9 @@ def click_ids(number: Ints, id_type: Ints) -> pa.Array:
     return text(prefix, codes(number, 24, 20))
 
 
-def tables(world: World, outcome: Outcome, ads: Catalogue, clicks: Clicks, device: Ints) -> dict[str, pa.Table]:
+def tables(
+    world: World, outcome: Outcome, ads: Catalogue, clicks: Clicks, device: Ints
+) -> dict[str, pa.Table]:
     """The tables of advertising. `device` is each touch's position in DEVICES."""
     result = _structure(world, ads)
     touches = world.touches
@@ -186,9 +202,15 @@ def tables(world: World, outcome: Outcome, ads: Catalogue, clicks: Clicks, devic
     network = clicks.network[rows]
     claims, values = _claims(world, outcome, ads, clicks)
     result["ad_performance"] = _performance(
-        world, ads, at, entry, network, places, np.r_[claims[tracked], np.zeros(len(extra))],
+        world,
+        ads,
+        at,
+        entry,
+        network,
+        places,
+        np.r_[claims[tracked], np.zeros(len(extra))],
         np.r_[values[tracked], np.zeros(len(extra))],
-    )  # fmt: skip
+    )
     return result
 
 
@@ -256,13 +278,25 @@ def _structure(world: World, ads: Catalogue) -> dict[str, pa.Table]:
         ad_id=ads.ad_id.take(pa.array(with_ad)),
         ad_name=ads.ad_name.take(pa.array(with_ad)),
         ad_type=pick(
-            [type_of_ad.get(p.campaign_type, "VIDEO" if p.utm == "meta_shop_prospecting" else "IMAGE") for p in plans],
+            [
+                type_of_ad.get(p.campaign_type, "VIDEO" if p.utm == "meta_shop_prospecting" else "IMAGE")
+                for p in plans
+            ],
             ads.plan[with_ad],
         ),
-        final_url=text(landing, "?utm_source=", sources, "&utm_medium=", mediums, "&utm_campaign=",
-                       campaign_tag(ads, with_ad), "&utm_content=", ads.ad_name.take(pa.array(with_ad))),
+        final_url=text(
+            landing,
+            "?utm_source=",
+            sources,
+            "&utm_medium=",
+            mediums,
+            "&utm_campaign=",
+            campaign_tag(ads, with_ad),
+            "&utm_content=",
+            ads.ad_name.take(pa.array(with_ad)),
+        ),
         status="ENABLED",
-    )  # fmt: skip
+    )
     return {"ad_accounts": accounts, "ad_campaigns": campaigns, "ad_groups": groups, "ads": ad_table}
 
 
@@ -330,7 +364,9 @@ def _claims(world: World, outcome: Outcome, ads: Catalogue, clicks: Clicks) -> t
 
 def local_days(at: Ints, time_zone: str) -> Ints:
     """The day, since 1970, of moments in a time zone."""
-    local = pc.local_timestamp(pa.array(at).cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us", time_zone)))
+    local = pc.local_timestamp(
+        pa.array(at).cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us", time_zone))
+    )
     return local.cast(pa.date32(), safe=False).cast(pa.int32()).to_numpy().astype(np.int64)
 
 
@@ -341,7 +377,14 @@ def day_ends(day: Ints, time_zone: str) -> Ints:
 
 
 def _performance(
-    world: World, ads: Catalogue, at: Ints, entry: Ints, network: Ints, device: Ints, claims: Floats, values: Floats
+    world: World,
+    ads: Catalogue,
+    at: Ints,
+    entry: Ints,
+    network: Ints,
+    device: Ints,
+    claims: Floats,
+    values: Floats,
 ) -> pa.Table:
     """Daily figures by ad, network, country and device: clicks that happened, and impressions around them."""
     size = facts.SCALES[world.scale]
@@ -376,17 +419,17 @@ def _performance(
     e, n, d, t = np.unravel_index(rows, shape)
 
     # Cost: clicks at a price that wanders, plus a little for impressions where they are sold by the thousand.
-    account = ads.account[e]
-    currency = np.array([facts.CURRENCIES.index(a[2]) for a in ACCOUNTS])[account]
+    account_of_row = ads.account[e]
+    currency = np.array([facts.CURRENCIES.index(a[2]) for a in ACCOUNTS])[account_of_row]
     price = np.array([p.cpc_eur for p in facts.CAMPAIGN_PLANS])[ads.plan[e]]
     price *= np.array(facts.CPC_MARKET_FACTOR)[ads.market[e]] * np.array(facts.CURRENCY_PER_EUR)[currency]
     price *= np.exp(0.15 * (2 * uniform(ads.plan[e] * 10_000 + t, 28) - 1))
     per_thousand = np.where(np.isin(n, (2, 3, 5, 6, 7)), 0.25, 0.0) * price * rate.ravel()[e]
     spend = np.round((clicks[rows] * price + shown[rows] * per_thousand) * 100).astype(np.int64)
     visible = np.empty(len(rows), dtype=np.int64)
-    for number, info in enumerate(ACCOUNTS):
-        mine = account == number
-        visible[mine] = day_ends(t[mine] + first_day, info[3]) + HOUR
+    for number, (_, _, _, time_zone) in enumerate(ACCOUNTS):
+        mine = account_of_row == number
+        visible[mine] = day_ends(t[mine] + first_day, time_zone) + HOUR
     order = np.lexsort((d, n, e, t))
     e, n, d, t, rows = e[order], n[order], d[order], t[order], rows[order]
     platform = np.array([PLATFORMS.index(p.platform) for p in facts.CAMPAIGN_PLANS])[ads.plan[e]]

@@ -1,6 +1,7 @@
 """Billing: customers, invoices and refunds of the app and of business contracts.
 
-What belongs here: documents. What is charged when is decided in saas.py (subscriptions) and sales.py (contracts).
+What belongs here: documents. What is charged when is decided in saas.py (subscriptions) and sales.py
+(contracts).
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from sandbox.company import facts, names, saas
+from sandbox.company.crm import COMPANY, DEAL, object_ids
+from sandbox.company.deals import Deals
 from sandbox.company.frames import (
     DAY,
     HOUR,
@@ -26,7 +29,6 @@ from sandbox.company.frames import (
     weighted,
 )
 from sandbox.company.people import World
-from sandbox.company.sales import COMPANY, DEAL, Deals, object_ids
 
 TEST_CUSTOMER_SHARE = 0.01
 UNPAID_CONTRACT_SHARE = 0.03
@@ -97,8 +99,10 @@ def _customers(world: World, subs: saas.Subscriptions, contracts: Deals) -> pa.T
         crm_company_id=object_ids(COMPANY, company),
         is_test=False,
     )
-    return pa.concat_tables([saas_part, business]).combine_chunks().sort_by(
-        [("created_at", "ascending"), ("customer_id", "ascending")]
+    return (
+        pa.concat_tables([saas_part, business])
+        .combine_chunks()
+        .sort_by([("created_at", "ascending"), ("customer_id", "ascending")])
     )
 
 
@@ -123,12 +127,18 @@ def _invoices(world: World, subs: saas.Subscriptions, contracts: Deals) -> dict[
     discount = np.where(reduced, np.round(net / 9).astype(np.int64), 0)  # ten per cent off the list price
     subtotal = net + discount
     # United States business customers pay no tax to us.
-    tax = np.round(net * np.where(is_contract & (market == 2), 0.0, np.array(facts.TAX_RATES)[market])).astype(np.int64)
+    tax = np.round(
+        net * np.where(is_contract & (market == 2), 0.0, np.array(facts.TAX_RATES)[market])
+    ).astype(np.int64)
     late = uniform(key, 805)
     unpaid = is_contract & (late < UNPAID_CONTRACT_SHARE)
-    paid_at = np.r_[b["paid_at"], contracts.closed_at + 2 * DAY + ((4 + 40 * late[n:]) * DAY).astype(np.int64)]
+    paid_at = np.r_[
+        b["paid_at"], contracts.closed_at + 2 * DAY + ((4 + 40 * late[n:]) * DAY).astype(np.int64)
+    ]
     paid_at = np.where(unpaid, NEVER, paid_at)
-    written_off = np.where(unpaid, at + 90 * DAY, np.where(~is_contract & (paid_at == NEVER), at + 30 * DAY, NEVER))
+    written_off = np.where(
+        unpaid, at + 90 * DAY, np.where(~is_contract & (paid_at == NEVER), at + 30 * DAY, NEVER)
+    )
     is_test = np.r_[_is_test(person), np.zeros(m, bool)]
 
     # A few contract invoices were first made out wrongly and voided the next day.
@@ -157,14 +167,19 @@ def _invoices(world: World, subs: saas.Subscriptions, contracts: Deals) -> dict[
         invoice_id=invoice_ids,
         number=text("FL", years, "-", numbers(10_001 + np.arange(len(source)))),
         customer_id=both_customers.take(pa.array(source)),
-        subscription_id=only(sub_ids.take(pa.array(sub_row)), ~contract) if n else pa.nulls(len(source), pa.string()),
+        subscription_id=only(sub_ids.take(pa.array(sub_row)), ~contract)
+        if n
+        else pa.nulls(len(source), pa.string()),
         deal_id=only(object_ids(DEAL, contracts.number).take(pa.array(deal_row)), contract)
-        if m else pa.nulls(len(source), pa.string()),
+        if m
+        else pa.nulls(len(source), pa.string()),
         created_at=moments(inv_at),
         due_at=moments(inv_at + np.where(contract, 30 * DAY, 0)),
         paid_at=moments(paid),
         voided_at=moments(np.where(is_wrong, inv_at + DAY - HOUR, NEVER)),
-        uncollectible_at=moments(np.where(is_wrong | (written_off[source] >= world.end), NEVER, written_off[source])),
+        uncollectible_at=moments(
+            np.where(is_wrong | (written_off[source] >= world.end), NEVER, written_off[source])
+        ),
         billing_reason=pick(REASONS, np.r_[b["reason"], nothing + 3][source]),
         currency=pick(facts.CURRENCIES, market[source]),
         subtotal_minor=subtotal[source],
@@ -176,8 +191,22 @@ def _invoices(world: World, subs: saas.Subscriptions, contracts: Deals) -> dict[
         charge_id=only(charge_ids, paid < NEVER),
         payment_intent_id=intents,
         is_test=is_test[source],
-    )  # fmt: skip
-    lines = _lines(world, b, contracts, source, inv_key, invoice_ids, market, net, subtotal, discount, tax, start, stop, sub_ids)
+    )
+    lines = _lines(
+        b,
+        contracts,
+        source,
+        inv_key,
+        invoice_ids,
+        market,
+        net,
+        subtotal,
+        discount,
+        tax,
+        start,
+        stop,
+        sub_ids,
+    )
 
     # Refunds of some paid invoices, whole or half.
     total = (net + tax)[source]
@@ -205,10 +234,21 @@ def _invoices(world: World, subs: saas.Subscriptions, contracts: Deals) -> dict[
 
 
 def _lines(
-    world: World, b: dict[str, Ints], contracts: Deals, source: Ints, inv_key: Ints, invoice_ids: pa.Array, market: Ints,
-    net: Ints, subtotal: Ints, discount: Ints, tax: Ints, start: Ints, stop: Ints, sub_ids: pa.Array,
-) -> pa.Table:  # fmt: skip
-    """One line for a period; two for a change within one (unused time back) and for contracts (installation)."""
+    b: dict[str, Ints],
+    contracts: Deals,
+    source: Ints,
+    inv_key: Ints,
+    invoice_ids: pa.Array,
+    market: Ints,
+    net: Ints,
+    subtotal: Ints,
+    discount: Ints,
+    tax: Ints,
+    start: Ints,
+    stop: Ints,
+    sub_ids: pa.Array,
+) -> pa.Table:
+    """One line for a period; two for a change within one (unused time back) and for contracts."""
     n = len(b["at"])
     contract = source >= n
     sub_row = np.minimum(source, max(n - 1, 0))
@@ -245,7 +285,8 @@ def _lines(
         invoice_id=invoice_ids.take(pa.array(rows)),
         line_number=line + 1,
         subscription_id=only(sub_ids.take(pa.array(np.minimum(s, max(n - 1, 0)))), is_plan)
-        if n else pa.nulls(len(rows), pa.string()),
+        if n
+        else pa.nulls(len(rows), pa.string()),
         price_id=only(saas.price_ids(market[s], plan, yearly), is_plan),
         product_id=saas.product_ids(plan),
         product_name=product_name,
@@ -258,4 +299,4 @@ def _lines(
         period_start=moments(start[s]),
         period_end=moments(stop[s]),
         is_proration=change[rows],
-    )  # fmt: skip
+    )

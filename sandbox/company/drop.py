@@ -1,9 +1,9 @@
 """The file drop: everything that no connected vendor's API carries, as files with a manifest.
 
-What belongs here: how the company's records look as files: other people's column names, local number and date formats,
-encodings. `write` renders what is visible at a moment. Files are cut by month (of arrival, or of the day for ad
-figures), so that a day's run changes the running month's files and, where platforms restate, the month's before;
-a file whose content has not changed is not touched.
+What belongs here: how the company's records look as files: other people's column names, local number and
+date formats, encodings. `write` renders what is visible at a moment. Files are cut by month (of arrival,
+or of the day for ad figures), so that a day's run changes the running month's files and, where platforms
+restate, the month's before; a file whose content has not changed is not touched.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _Rows = tuple[str, bytes]
 def write(company: Company, folder: Path | str, as_of: datetime) -> list[Path]:
     """Write the drop as of a moment; returns the paths of all of its files (the manifest first).
 
-    Files that are already there with the same content stay as they are; files that are not part of the drop at that
-    moment are removed from its folders.
+    Files that are already there with the same content stay as they are; files that are not part of the
+    drop at that moment are removed from its folders.
     """
     root = Path(folder)
     wanted: dict[Path, bytes] = {root / "manifest.yml": MANIFEST.encode()}
@@ -60,7 +60,9 @@ def _files(company: Company, as_of: datetime) -> Iterator[_Rows]:
     shown = restated(t["ad_performance"], as_of)
     names = _ad_names(t)
     yield from _by_month(_platform(shown, "meta", names), "date", "meta/insights_{}.csv", _meta)
-    yield from _by_month(_platform(shown, "linkedin", names), "date", "linkedin/creative_performance_{}.csv", _linkedin)
+    yield from _by_month(
+        _platform(shown, "linkedin", names), "date", "linkedin/creative_performance_{}.csv", _linkedin
+    )
 
     def visible(name: str) -> pa.Table:
         table = t[name]
@@ -73,11 +75,16 @@ def _files(company: Company, as_of: datetime) -> Iterator[_Rows]:
     yield from _by_month(visible("consent_events"), "visible_at", "consent/answers_{}.jsonl", _consent)
     yield from _by_month(visible("survey_responses"), "visible_at", "surveys/responses_{}.csv", _surveys)
     tests = visible("incrementality_tests")
-    yield "tests/incrementality.csv", _csv(_only(tests, [f.name for f in tests.schema if f.name != "visible_at"]))
+    yield (
+        "tests/incrementality.csv",
+        _csv(_only(tests, [f.name for f in tests.schema if f.name != "visible_at"])),
+    )
     yield from _by_month(visible("fx_rates"), "date", "rates/ecb_{}.parquet", _rates)
 
 
-def _by_month(table: pa.Table, column: str, pattern: str, render: Callable[[pa.Table], bytes]) -> Iterator[_Rows]:
+def _by_month(
+    table: pa.Table, column: str, pattern: str, render: Callable[[pa.Table], bytes]
+) -> Iterator[_Rows]:
     """One file for each month of the column, in order."""
     month = pc.utf8_slice_codeunits(table[column].cast(pa.date32()).cast(pa.string()), 0, 7)
     for name in sorted(set(month.unique().to_pylist())):
@@ -129,10 +136,19 @@ def _ad_names(t: dict[str, pa.Table]) -> dict[str, dict[str, str]]:
     """Names by id, of campaigns, ad groups and ads."""
     return {
         kind: dict(zip(t[table][f"{kind}_id"].to_pylist(), t[table][f"{kind}_name"].to_pylist(), strict=True))
-        for kind, table in (("campaign", "ad_campaigns"), ("ad_group", "ad_groups"), ("ad", "ads"), ("account", "ad_accounts"))
+        for kind, table in (
+            ("campaign", "ad_campaigns"),
+            ("ad_group", "ad_groups"),
+            ("ad", "ads"),
+            ("account", "ad_accounts"),
+        )
     } | {
         "objective": dict(
-            zip(t["ad_campaigns"]["campaign_id"].to_pylist(), t["ad_campaigns"]["objective"].to_pylist(), strict=True)
+            zip(
+                t["ad_campaigns"]["campaign_id"].to_pylist(),
+                t["ad_campaigns"]["objective"].to_pylist(),
+                strict=True,
+            )
         )
     }
 
@@ -208,7 +224,7 @@ def _linkedin(table: pa.Table) -> bytes:
     return content.decode().encode("utf-16")
 
 
-# ---------------------------------------------------------------------------------------------- other files
+# --------------------------------------------------------------------------------------------- other files
 def _costs(table: pa.Table) -> bytes:
     """A Dutch bookkeeper's export: semicolons, decimal commas, day first."""
 
@@ -260,12 +276,15 @@ def _with_money(table: pa.Table, names: tuple[str, ...]) -> pa.Table:
 
 
 def _orders(table: pa.Table) -> bytes:
-    table = _with_money(table, ("amount_minor", "discount_minor", "tax_minor", "shipping_minor", "cost_minor"))
+    table = _with_money(
+        table, ("amount_minor", "discount_minor", "tax_minor", "shipping_minor", "cost_minor")
+    )
     select = """{
         line_id: line_id, order_id: order_id, placed_at: strftime(occurred_at, '%Y-%m-%dT%H:%M:%S.%fZ'),
         customer: {number: customer_id, email: customer_email, user_id: user_id}, client_id: anonymous_id,
-        article: {sku: product_id, name: product_name}, quantity: quantity, net: amount, discount: discount, tax: tax,
-        shipping: shipping, cost: cost, currency: currency, country: country, test: is_test
+        article: {sku: product_id, name: product_name}, quantity: quantity, net: amount,
+        discount: discount, tax: tax, shipping: shipping, cost: cost, currency: currency,
+        country: country, test: is_test
     }"""
     return _packed(_jsonl(table, select))
 
@@ -275,16 +294,17 @@ def _refunds(table: pa.Table) -> bytes:
     select = """{
         refund_line_id: refund_line_id, order_id: original_order_id, line_id: original_line_id,
         refunded_at: strftime(occurred_at, '%Y-%m-%dT%H:%M:%S.%fZ'),
-        customer: {number: customer_id, email: customer_email}, article: {sku: product_id, name: product_name},
-        quantity: quantity, net: amount, tax: tax, cost: cost, currency: currency, country: country
+        customer: {number: customer_id, email: customer_email},
+        article: {sku: product_id, name: product_name}, quantity: quantity,
+        net: amount, tax: tax, cost: cost, currency: currency, country: country
     }"""
     return _packed(_jsonl(table, select))
 
 
 def _consent(table: pa.Table) -> bytes:
     select = """{
-        id: consent_event_id, answered_at: strftime(occurred_at, '%Y-%m-%dT%H:%M:%S.%fZ'), identifier_type: identifier_type,
-        identifier: identifier, purpose: purpose, state: state
+        id: consent_event_id, answered_at: strftime(occurred_at, '%Y-%m-%dT%H:%M:%S.%fZ'),
+        identifier_type: identifier_type, identifier: identifier, purpose: purpose, state: state
     }"""
     return _jsonl(table, select)
 
@@ -294,7 +314,9 @@ def _surveys(table: pa.Table) -> bytes:
         pa.table(
             {
                 "response": table["response_id"],
-                "submitted_at": pc.strftime(table["occurred_at"].cast(pa.timestamp("s"), safe=False), "%Y-%m-%dT%H:%M:%SZ"),
+                "submitted_at": pc.strftime(
+                    table["occurred_at"].cast(pa.timestamp("s"), safe=False), "%Y-%m-%dT%H:%M:%SZ"
+                ),
                 "email": table["email"],
                 "contact": table["contact_id"],
                 "survey": table["survey"],
@@ -311,7 +333,7 @@ def _rates(table: pa.Table) -> bytes:
     return sink.getvalue()
 
 
-# ------------------------------------------------------------------------------------------------- manifest
+# ------------------------------------------------------------------------------------------------ manifest
 def _c(column: str, **options: Any) -> dict[str, Any]:
     return {"column": column, **options}
 
@@ -482,7 +504,14 @@ _DESCRIPTION: dict[str, Any] = {
             "columns": {
                 name: name
                 for name in (
-                    "test_id", "channel", "date_from", "date_to", "method", "incremental_conversions", "ci_low", "ci_high",
+                    "test_id",
+                    "channel",
+                    "date_from",
+                    "date_to",
+                    "method",
+                    "incremental_conversions",
+                    "ci_low",
+                    "ci_high",
                 )
             },
         },
@@ -491,8 +520,8 @@ _DESCRIPTION: dict[str, Any] = {
             "columns": {name: name for name in ("date", "currency_from", "currency_to", "rate")},
         },
     },
-}  # fmt: skip
+}
 MANIFEST = (
-    "# What no connected vendor carries, as files. Written by the sandbox; the format is ingestion/files/README.md's.\n"
+    "# What no connected vendor carries, as files. Written by the sandbox; see ingestion/files/README.md\n"
     + yaml.safe_dump(_DESCRIPTION, sort_keys=False, allow_unicode=True, width=110)
 )

@@ -1,7 +1,8 @@
 """What is so about the company: markets, channels and their true effects, rates, prices, people, products.
 
-What belongs here: every constant that shapes the simulated company, and no code. Rates were chosen to be believable
-to someone who runs revenue operations; the true effects are the answer key for judging attribution.
+What belongs here: every constant that shapes the simulated company, and no code. Rates were chosen to be
+believable to someone who runs revenue operations; the true effects are the answer key for judging
+attribution.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-# ------------------------------------------------------------------------------------------------ time and size
+# ------------------------------------------------------------------------------------------- time and size
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ WEEKDAY_WORK = (1.2, 1.3, 1.25, 1.2, 0.95, 0.25, 0.3)
 MONTH_SHOP = (1.05, 0.9, 0.9, 0.85, 0.8, 0.75, 0.75, 0.85, 1.05, 1.2, 1.55, 1.45)  # lamps sell in the dark
 MONTH_WORK = (1.05, 1.1, 1.1, 1.0, 1.0, 0.95, 0.7, 0.75, 1.1, 1.15, 1.1, 0.8)
 
-# ------------------------------------------------------------------------------------------------------ markets
+# ------------------------------------------------------------------------------------------------- markets
 MARKETS = ("NL", "SE", "US")
 MARKET_WEIGHTS = (0.5, 0.3, 0.2)
 CURRENCIES = ("EUR", "SEK", "USD")
@@ -50,11 +51,11 @@ CITIES = (
     ("New York", "Chicago", "Austin", "Portland", "Boston"),
 )
 
-# ----------------------------------------------------------------------------------------- kinds of interest
+# --------------------------------------------------------------------------------------- kinds of interest
 SHOP, SAAS, B2B = 0, 1, 2
 KIND_WEIGHTS = (0.60, 0.27, 0.13)
 
-# ----------------------------------------------------------------------------------------------------- channels
+# ------------------------------------------------------------------------------------------------ channels
 CHANNELS = (
     "Paid Search",
     "Cross-network",
@@ -156,7 +157,7 @@ YEARLY_BILLING_SHARE = 0.18
 INVITER_SHARE = 0.15  # of activated users
 REFERRED_SHARE = 0.35  # of sign-ups that came by Referral
 
-# ------------------------------------------------------------------------------------------------- untidiness
+# ---------------------------------------------------------------------------------------------- untidiness
 REPEATED_EVENT_SHARE = 0.012
 LATE_EVENT_SHARE = 0.03  # 1 hour to 3 days late
 UTM_MISSING_SHARE = 0.10  # of tagged visits: utm lost, the click id stays
@@ -186,7 +187,7 @@ LOST_REASON_MISSING_SHARE = 0.2
 COUNTRY_MISSING_SHARE = 0.02
 UTM_TYPOS = {"facebook": "facebok", "google": "gogle", "linkedin": "linkedn", "newsletter": "newsleter"}
 
-# ------------------------------------------------------------------------------------------------- advertising
+# --------------------------------------------------------------------------------------------- advertising
 GOOGLE_ACCOUNTS = (
     ("4815162342", "Fjordlight NL", "EUR", "Europe/Amsterdam"),
     ("4815162343", "Fjordlight SE", "SEK", "Europe/Stockholm"),
@@ -214,38 +215,181 @@ class CampaignPlan:
 
 
 CAMPAIGN_PLANS = (
-    CampaignPlan("google_ads", "Paid Search", "SEARCH", None, "Search | Brand", "search_brand",
-                 (0.30, 0.25, 0.25), 0.45, 0.14, (("Fjordlight", 1),), "home"),
-    CampaignPlan("google_ads", "Paid Search", "SEARCH", None, "Search | Lamps | Non-brand", "search_lamps_nonbrand",
-                 (0.70, 0.05, 0.10), 0.85, 0.045, (("Desk lamps", 2), ("Pendant lamps", 1)), "shop"),
-    CampaignPlan("google_ads", "Paid Search", "SEARCH", None, "Search | Studio | Non-brand", "search_studio_nonbrand",
-                 (0.0, 0.65, 0.10), 2.6, 0.04, (("Lighting design software", 2),), "studio"),
-    CampaignPlan("google_ads", "Paid Search", "SEARCH", None, "Search | Projects | Non-brand",
-                 "search_projects_nonbrand", (0.0, 0.05, 0.55), 5.8, 0.035, (("Project lighting", 1),), "business"),
-    CampaignPlan("google_ads", "Cross-network", "PERFORMANCE_MAX", None, "PMax | Shop | cross-network",
-                 "cross-network_shop", (1.0, 1.0, 1.0), 0.60, 0.012, (), "shop"),
-    CampaignPlan("google_ads", "Display", "DISPLAY", None, "Display | Retargeting", "display_retargeting",
-                 (0.7, 0.7, 0.7), 0.50, 0.006, (("All visitors 30d", 2),), "shop"),
-    CampaignPlan("google_ads", "Display", "DISPLAY", None, "Display | Prospecting", "display_prospecting",
-                 (0.3, 0.3, 0.3), 0.55, 0.003, (("Interior affinity", 1),), "home"),
-    CampaignPlan("google_ads", "Paid Video", "VIDEO", None, "Video | Light in winter", "video_winter_light",
-                 (1.0, 1.0, 1.0), 0.90, 0.004, (("In-stream", 1),), "home"),
-    CampaignPlan("meta", "Paid Social", "AUCTION", "OUTCOME_SALES", "META_Shop_Prospecting", "meta_shop_prospecting",
-                 (0.62, 0.05, 0.0), 0.75, 0.011, (("Broad 25-54", 2),), "shop"),
-    CampaignPlan("meta", "Paid Social", "AUCTION", "OUTCOME_SALES", "META_Shop_Retargeting", "meta_shop_retargeting",
-                 (0.36, 0.05, 0.05), 0.65, 0.016, (("Viewed product 14d", 1),), "shop"),
-    CampaignPlan("meta", "Paid Social", "AUCTION", "OUTCOME_LEADS", "META_Studio_Signups", "meta_studio_signups",
-                 (0.02, 0.60, 0.10), 1.7, 0.009, (("Designers", 1),), "studio"),
-    CampaignPlan("linkedin", "Paid Social", "AUCTION", "LEAD_GENERATION", "LI | Projects | Decision makers",
-                 "li_projects_decision_makers", (0.0, 0.05, 0.65), 7.5, 0.006, (("Architects 50+", 2),), "business"),
-    CampaignPlan("linkedin", "Paid Social", "AUCTION", "WEBSITE_VISIT", "LI | Studio | Designers",
-                 "li_studio_designers", (0.0, 0.25, 0.20), 5.2, 0.005, (("Interior designers", 1),), "studio"),
+    CampaignPlan(
+        "google_ads",
+        "Paid Search",
+        "SEARCH",
+        None,
+        "Search | Brand",
+        "search_brand",
+        (0.30, 0.25, 0.25),
+        0.45,
+        0.14,
+        (("Fjordlight", 1),),
+        "home",
+    ),
+    CampaignPlan(
+        "google_ads",
+        "Paid Search",
+        "SEARCH",
+        None,
+        "Search | Lamps | Non-brand",
+        "search_lamps_nonbrand",
+        (0.70, 0.05, 0.10),
+        0.85,
+        0.045,
+        (("Desk lamps", 2), ("Pendant lamps", 1)),
+        "shop",
+    ),
+    CampaignPlan(
+        "google_ads",
+        "Paid Search",
+        "SEARCH",
+        None,
+        "Search | Studio | Non-brand",
+        "search_studio_nonbrand",
+        (0.0, 0.65, 0.10),
+        2.6,
+        0.04,
+        (("Lighting design software", 2),),
+        "studio",
+    ),
+    CampaignPlan(
+        "google_ads",
+        "Paid Search",
+        "SEARCH",
+        None,
+        "Search | Projects | Non-brand",
+        "search_projects_nonbrand",
+        (0.0, 0.05, 0.55),
+        5.8,
+        0.035,
+        (("Project lighting", 1),),
+        "business",
+    ),
+    CampaignPlan(
+        "google_ads",
+        "Cross-network",
+        "PERFORMANCE_MAX",
+        None,
+        "PMax | Shop | cross-network",
+        "cross-network_shop",
+        (1.0, 1.0, 1.0),
+        0.60,
+        0.012,
+        (),
+        "shop",
+    ),
+    CampaignPlan(
+        "google_ads",
+        "Display",
+        "DISPLAY",
+        None,
+        "Display | Retargeting",
+        "display_retargeting",
+        (0.7, 0.7, 0.7),
+        0.50,
+        0.006,
+        (("All visitors 30d", 2),),
+        "shop",
+    ),
+    CampaignPlan(
+        "google_ads",
+        "Display",
+        "DISPLAY",
+        None,
+        "Display | Prospecting",
+        "display_prospecting",
+        (0.3, 0.3, 0.3),
+        0.55,
+        0.003,
+        (("Interior affinity", 1),),
+        "home",
+    ),
+    CampaignPlan(
+        "google_ads",
+        "Paid Video",
+        "VIDEO",
+        None,
+        "Video | Light in winter",
+        "video_winter_light",
+        (1.0, 1.0, 1.0),
+        0.90,
+        0.004,
+        (("In-stream", 1),),
+        "home",
+    ),
+    CampaignPlan(
+        "meta",
+        "Paid Social",
+        "AUCTION",
+        "OUTCOME_SALES",
+        "META_Shop_Prospecting",
+        "meta_shop_prospecting",
+        (0.62, 0.05, 0.0),
+        0.75,
+        0.011,
+        (("Broad 25-54", 2),),
+        "shop",
+    ),
+    CampaignPlan(
+        "meta",
+        "Paid Social",
+        "AUCTION",
+        "OUTCOME_SALES",
+        "META_Shop_Retargeting",
+        "meta_shop_retargeting",
+        (0.36, 0.05, 0.05),
+        0.65,
+        0.016,
+        (("Viewed product 14d", 1),),
+        "shop",
+    ),
+    CampaignPlan(
+        "meta",
+        "Paid Social",
+        "AUCTION",
+        "OUTCOME_LEADS",
+        "META_Studio_Signups",
+        "meta_studio_signups",
+        (0.02, 0.60, 0.10),
+        1.7,
+        0.009,
+        (("Designers", 1),),
+        "studio",
+    ),
+    CampaignPlan(
+        "linkedin",
+        "Paid Social",
+        "AUCTION",
+        "LEAD_GENERATION",
+        "LI | Projects | Decision makers",
+        "li_projects_decision_makers",
+        (0.0, 0.05, 0.65),
+        7.5,
+        0.006,
+        (("Architects 50+", 2),),
+        "business",
+    ),
+    CampaignPlan(
+        "linkedin",
+        "Paid Social",
+        "AUCTION",
+        "WEBSITE_VISIT",
+        "LI | Studio | Designers",
+        "li_studio_designers",
+        (0.0, 0.25, 0.20),
+        5.2,
+        0.005,
+        (("Interior designers", 1),),
+        "studio",
+    ),
 )
 CPC_MARKET_FACTOR = (1.0, 0.95, 1.35)
 CLAIM_WINDOW_DAYS = {"google_ads": 30, "meta": 7, "linkedin": 30}
 VIEW_CLAIM_FACTOR = {"google_ads": 1.05, "meta": 1.35, "linkedin": 1.15}  # view-through and modelled claims
 
-# ---------------------------------------------------------------------------------------------------- products
+# ------------------------------------------------------------------------------------------------ products
 PRODUCTS = (
     # sku, name, category, price EUR minor, cost EUR minor, popularity
     ("FL-D101", "Nordlys desk lamp", "desk", 6900, 2900, 9),
@@ -267,7 +411,7 @@ PLAN_SEAT_PRICES_EUR = (1900, 3900, 6900)  # a seat and month
 PLAN_WEIGHTS = (0.55, 0.33, 0.12)
 YEARLY_MONTHS_PAID = 10
 
-# ---------------------------------------------------------------------------------------------------- sales
+# --------------------------------------------------------------------------------------------------- sales
 OWNERS = (
     # owner id, user id, first name, last name, team, manager's owner id, market, left the company
     ("70000001", "9000001", "Ingrid", "Dahl", "Sales Management", None, None, False),
@@ -307,32 +451,131 @@ RENEWAL_RATE = 0.85
 EXPANSION_SHARE = 0.2
 EXPANSION_WIN_RATE = 0.6
 INDUSTRIES = ("software", "architecture", "hospitality", "retail", "construction", "media", "education")
-JOB_TITLES = ("Interior architect", "Facility manager", "Purchaser", "Founder", "Project lead", "Office manager",
-              "Head of Design", "CFO", "Student", None)
+JOB_TITLES = (
+    "Interior architect",
+    "Facility manager",
+    "Purchaser",
+    "Founder",
+    "Project lead",
+    "Office manager",
+    "Head of Design",
+    "CFO",
+    "Student",
+    None,
+)
 LOST_REASONS = ("price", "competitor", "no_decision", "timing", "missing_feature")
 WON_REASONS = ("design", "price", "service", "integration")
 COMPETITORS = ("Lumenhaus", "NordGlow", "BrightWorks")
 DISQUALIFIED_REASONS = ("no_budget", "no_fit", "no_response", "student", "competitor")
-SELF_REPORTED = ("Google", "LinkedIn", "instagram", "a colleague", "Podcast", "trade fair", "ChatGPT", "newsletter",
-                 "don't remember", "YouTube")
+SELF_REPORTED = (
+    "Google",
+    "LinkedIn",
+    "instagram",
+    "a colleague",
+    "Podcast",
+    "trade fair",
+    "ChatGPT",
+    "newsletter",
+    "don't remember",
+    "YouTube",
+)
 
-# --------------------------------------------------------------------------------------------- offline marketing
+# --------------------------------------------------------------------------------------- offline marketing
 MONTHLY_QUOTA_EUR = 16_000  # of a sales owner, at medium scale
 AGENCY_SHARE = 0.12  # of media spend
 FREE_MAIL_DOMAINS = ("gmail.com", "outlook.com", "icloud.com", "hotmail.com")
 FIRST_NAMES = (
-    ("Jan", "Emma", "Sem", "Julia", "Daan", "Lotte", "Bram", "Fleur", "Thijs", "Noa", "Youssef", "Fatima", "李娜"),
-    ("Erik", "Astrid", "Lars", "Elin", "Oskar", "Maja", "Åke", "Saga", "Nils", "Ebba", "Björn", "Зоя", "Linnéa 🌟"),
-    ("James", "Olivia", "Liam", "Ava", "Noah", "Mia", "Ethan", "Zoë", "José", "Priya", "Wei", "محمد", "Chloe 💡"),
+    (
+        "Jan",
+        "Emma",
+        "Sem",
+        "Julia",
+        "Daan",
+        "Lotte",
+        "Bram",
+        "Fleur",
+        "Thijs",
+        "Noa",
+        "Youssef",
+        "Fatima",
+        "李娜",
+    ),
+    (
+        "Erik",
+        "Astrid",
+        "Lars",
+        "Elin",
+        "Oskar",
+        "Maja",
+        "Åke",
+        "Saga",
+        "Nils",
+        "Ebba",
+        "Björn",
+        "Зоя",
+        "Linnéa 🌟",
+    ),
+    (
+        "James",
+        "Olivia",
+        "Liam",
+        "Ava",
+        "Noah",
+        "Mia",
+        "Ethan",
+        "Zoë",
+        "José",
+        "Priya",
+        "Wei",
+        "محمد",
+        "Chloe 💡",
+    ),
 )
 LAST_NAMES = (
     ("de Vries", "Jansen", "Bakker", "van den Berg", "Smit", "Meijer", "Yılmaz", "de Groot", "Mulder", "Bos"),
-    ("Andersson", "Johansson", "Karlsson", "Nilsson", "Lindberg", "Öberg", "Sjöström", "Åkesson", "Holm", "Ek"),
+    (
+        "Andersson",
+        "Johansson",
+        "Karlsson",
+        "Nilsson",
+        "Lindberg",
+        "Öberg",
+        "Sjöström",
+        "Åkesson",
+        "Holm",
+        "Ek",
+    ),
     ("Smith", "Johnson", "O'Brien", "García", "Nguyen", "Williams", "Brown", "Patel", "Kim", "Davis"),
 )
-COMPANY_WORDS = ("Atelier", "Studio", "Nordic", "Urban", "Vista", "Harbor", "Linden", "Arc", "Polder", "Granit",
-                 "Copper", "Field", "North", "Bright", "Stone", "Oak")
-COMPANY_NOUNS = ("Architects", "Interiors", "Hotels", "Offices", "Projects", "Construction", "Retail", "Works",
-                 "Group", "Design")
+COMPANY_WORDS = (
+    "Atelier",
+    "Studio",
+    "Nordic",
+    "Urban",
+    "Vista",
+    "Harbor",
+    "Linden",
+    "Arc",
+    "Polder",
+    "Granit",
+    "Copper",
+    "Field",
+    "North",
+    "Bright",
+    "Stone",
+    "Oak",
+)
+COMPANY_NOUNS = (
+    "Architects",
+    "Interiors",
+    "Hotels",
+    "Offices",
+    "Projects",
+    "Construction",
+    "Retail",
+    "Works",
+    "Group",
+    "Design",
+)
 COMPANY_SUFFIXES = ("B.V.", "AB", "Inc.")
 COMPANY_DOMAINS = ("nl", "se", "com")

@@ -28,7 +28,7 @@ NEVER = np.iinfo(np.int64).max  # a moment that does not come
 
 
 def stream(seed: int, name: str) -> np.random.Generator:
-    """The random stream of that name: what one part of the company draws never shifts another part's draws."""
+    """The random stream of that name: what one part draws never shifts another part's draws."""
     return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, zlib.crc32(name.encode())])))
 
 
@@ -69,14 +69,18 @@ def numbers(values: npt.NDArray[Any]) -> pa.Array:
     return pa.array(np.asarray(values, dtype=np.int64)).cast(pa.string())
 
 
-def pick(choices: Sequence[str | None] | pa.Array, index: npt.NDArray[Any], valid: Bools | None = None) -> pa.Array:
+def pick(
+    choices: Sequence[str | None] | pa.Array, index: npt.NDArray[Any], valid: Bools | None = None
+) -> pa.Array:
     """The choice at each index; null where not valid."""
-    source = choices if isinstance(choices, pa.Array | pa.ChunkedArray) else pa.array(choices, type=pa.string())
+    source = (
+        choices if isinstance(choices, pa.Array | pa.ChunkedArray) else pa.array(choices, type=pa.string())
+    )
     mask = None if valid is None else ~valid
     return source.take(pa.array(np.asarray(index, dtype=np.int64), mask=mask))
 
 
-def weighted(u: Floats, weights: Sequence[float]) -> Ints:
+def weighted(u: Floats, weights: Sequence[float] | Floats) -> Ints:
     """The index of a weighted choice for each uniform number."""
     edges = np.cumsum(np.asarray(weights, dtype=np.float64))
     return np.minimum(np.searchsorted(edges / edges[-1], u, side="right"), len(weights) - 1).astype(np.int64)

@@ -1,9 +1,10 @@
-"""How people behave: who converts, when, and through which touch, given the world and the channels that are on.
+"""How people behave: who converts, when, and through which touch, given the world and the channels that are
+on.
 
-What belongs here: behaviour only, as a pure function of the fixed world. Running it with a channel switched off
-takes away that channel's effects and nothing else (the person then comes by another door, or does not hear of us in
-the case of offline channels, whose touches have no visit of their own). With the same random numbers the difference of
-two runs is the channel's true incremental contribution.
+What belongs here: behaviour only, as a pure function of the fixed world. Running it with a channel
+switched off takes away that channel's effects and nothing else (the person then comes by another door, or
+does not hear of us in the case of offline channels, whose touches have no visit of their own). With the
+same random numbers the difference of two runs is the channel's true incremental contribution.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ def behave(world: World, without: str | None = None, effects: Floats | None = No
     touches, kind, n = world.touches, world.kind, world.people
     added = increments(touches, kind, world.propensity, effects)
 
-    first_touch = first_crossings(touches, np.where(touches.needs_conversion, 0.0, added), world.thresholds[:, 0])
+    first_touch = first_crossings(
+        touches, np.where(touches.needs_conversion, 0.0, added), world.thresholds[:, 0]
+    )
     first_at = np.where(first_touch >= 0, touches.acts_at[np.maximum(first_touch, 0)], NEVER)
     active = ~touches.needs_conversion | (touches.at > first_at[touches.person])
 
@@ -72,11 +75,20 @@ def behave(world: World, without: str | None = None, effects: Floats | None = No
     lift = np.exp(facts.STOCK_LIFT * (stock - world.mean_stock[kind]))
     saas = _saas(world, first_at, lift)
     mql_at, sql_at = _qualify(world, first_at, lift)
-    opportunity_at, opportunity_person, closed_at, won = _deals(world, effects, active, first_at, sql_at)
+    opportunity_at, opportunity_person, closed_at, won = _deals(world, effects, active, sql_at)
     return Outcome(
-        first_touch, first_at, active, order_touch, *saas, mql_at, sql_at, opportunity_at, opportunity_person,
-        closed_at, won,
-    )  # fmt: skip
+        first_touch,
+        first_at,
+        active,
+        order_touch,
+        *saas,
+        mql_at,
+        sql_at,
+        opportunity_at,
+        opportunity_person,
+        closed_at,
+        won,
+    )
 
 
 def _happened(moments: Ints) -> Ints:
@@ -127,7 +139,9 @@ def _saas(world: World, first_at: Ints, lift: Floats) -> tuple[Ints, Ints, Ints,
     trial_now = _after(signed_up, at_once, np.full(world.people, 90.0 * 1_000_000))
     activated_at = _after(signed_up, luck[:, 1] < rate(facts.ACTIVATION_RATE), _delay(0.6, luck[:, 2]))
     pql_at = _after(activated_at, luck[:, 3] < rate(facts.PQL_RATE), _delay(5.0, luck[:, 4]))
-    trial_later = _after(pql_at, ~at_once & (luck[:, 5] < rate(facts.FREE_TO_TRIAL_RATE)), _delay(3.0, luck[:, 6]))
+    trial_later = _after(
+        pql_at, ~at_once & (luck[:, 5] < rate(facts.FREE_TO_TRIAL_RATE)), _delay(3.0, luck[:, 6])
+    )
     trial_at = np.minimum(trial_now, trial_later)
     # Product-qualified users in trial pay more often; the shares keep the mean at the stated rate.
     factor = np.where(pql_at < NEVER, 1.9, 0.7)
@@ -146,12 +160,12 @@ def _qualify(world: World, first_at: Ints, lift: Floats) -> tuple[Ints, Ints]:
     return mql_at, _after(mql_at, sql, _delay(facts.SQL_DELAY_DAYS, luck[:, 3]))
 
 
-def _deals(
-    world: World, effects: Floats, active: Bools, first_at: Ints, sql_at: Ints
-) -> tuple[Ints, Ints, Ints, Bools]:
+def _deals(world: World, effects: Floats, active: Bools, sql_at: Ints) -> tuple[Ints, Ints, Ints, Bools]:
     """One deal a company: from its first SQL that becomes an opportunity to its close."""
     luck, n_companies = world.luck, len(world.company_market)
-    own = _after(sql_at, luck[:, 4] < facts.SQL_TO_OPPORTUNITY, _delay(facts.OPPORTUNITY_DELAY_DAYS, luck[:, 5]))
+    own = _after(
+        sql_at, luck[:, 4] < facts.SQL_TO_OPPORTUNITY, _delay(facts.OPPORTUNITY_DELAY_DAYS, luck[:, 5])
+    )
     # The company's earliest: people sorted latest first, so that the earliest is written last.
     people = np.flatnonzero(own != NEVER)
     people = people[np.lexsort((people, own[people]))[::-1]]

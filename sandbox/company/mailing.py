@@ -1,7 +1,7 @@
 """E-mail marketing: audiences, members, mailings, and what recipients did with them.
 
-What belongs here: the e-mail tool's records. Clicks are the touches that people.py decided; opens, bounces and
-complaints follow here.
+What belongs here: the e-mail tool's records. Clicks are the touches that people.py decided; opens,
+bounces and complaints follow here.
 """
 
 from __future__ import annotations
@@ -32,8 +32,14 @@ from sandbox.company.journeys import Outcome
 from sandbox.company.people import World
 
 LISTS = ("Fjordlight Shop", "Fjordlight Studio & Business")
-SUBJECTS = ("Light for longer evenings ✨", "Five ideas for your desk", "New in: pendant lamps", "Last days: 15% off 💡",
-            "How Atelier Vista planned its light", "Studio: what is new")  # fmt: skip
+SUBJECTS = (
+    "Light for longer evenings ✨",
+    "Five ideas for your desk",
+    "New in: pendant lamps",
+    "Last days: 15% off 💡",
+    "How Atelier Vista planned its light",
+    "Studio: what is new",
+)
 SOFT_BOUNCE_SHARE = 0.006
 CLEANED_SHARE = 0.012  # of members: the address stops working
 HUMAN_OPEN_SHARE = 0.24
@@ -151,8 +157,20 @@ def tables(world: World, outcome: Outcome) -> dict[str, pa.Table]:
         (_BOUNCED, row[soft], mailing[soft], sent_at[soft] + 30 * SECOND, 1),
         (_OPENED, row[machine], mailing[machine], sent_at[machine] + 40 * SECOND, 1),
         (_OPENED, row[opens], mailing[opens], open_at[opens], 0),
-        (_OPENED, member_of[touches.person[click]], touches.mailing[click], touches.at[click] - 20 * SECOND, 0),
-        (_CLICKED, member_of[touches.person[click]], touches.mailing[click], touches.at[click] - 2 * SECOND, 0),
+        (
+            _OPENED,
+            member_of[touches.person[click]],
+            touches.mailing[click],
+            touches.at[click] - 20 * SECOND,
+            0,
+        ),
+        (
+            _CLICKED,
+            member_of[touches.person[click]],
+            touches.mailing[click],
+            touches.at[click] - 2 * SECOND,
+            0,
+        ),
         (_COMPLAINED, row[complains], mailing[complains], open_at[complains] + MINUTE, 0),
         (_UNSUBSCRIBED, leaver, last_mailing, left[leaver], 0),
         (_SENT, welcome, greets, joined[welcome] + 2 * MINUTE, 0),
@@ -168,8 +186,11 @@ def tables(world: World, outcome: Outcome) -> dict[str, pa.Table]:
     kind, member, campaign, at, mark = kind[order], member[order], campaign[order], at[order], mark[order]
     number = (person[member] * 4096 + campaign % 4096) * 16 + kind * 2 + mark
     late = uniform(number, 712) < facts.LATE_EVENT_SHARE
-    delay = np.where(late, HOUR + (uniform(number, 713) * (3 * DAY - 2 * HOUR)).astype(np.int64),
-                     SECOND + (uniform(number, 714) * 5 * MINUTE).astype(np.int64))  # fmt: skip
+    delay = np.where(
+        late,
+        HOUR + (uniform(number, 713) * (3 * DAY - 2 * HOUR)).astype(np.int64),
+        SECOND + (uniform(number, 714) * 5 * MINUTE).astype(np.int64),
+    )
     who = person[member]
     place = pa.array(member)
     list_of = audience(world, who)
@@ -207,21 +228,25 @@ def tables(world: World, outcome: Outcome) -> dict[str, pa.Table]:
         last_name=names.last_names(world, person),
         country=pick(facts.MARKETS, world.market[person]),
         language=pick(facts.LANGUAGES, world.market[person]),
-        source=pick(["API (orders)", "Signup Form", "API (app)"],
-                    np.where(world.newsletter[person], 1, np.where(kinds == 0, 0, 2))),
+        source=pick(
+            ["API (orders)", "Signup Form", "API (app)"],
+            np.where(world.newsletter[person], 1, np.where(kinds == 0, 0, 2)),
+        ),
         subscribed_at=moments(joined),
         unsubscribed_at=moments(np.where((left < world.end) & (cleaned_at == NEVER), left, NEVER)),
         cleaned_at=moments(cleaned_at),
-    )  # fmt: skip
+    )
     return {
         "email_lists": table(
-            "email_lists", list_id=list_ids(np.arange(2)), name=pa.array(LISTS),
+            "email_lists",
+            list_id=list_ids(np.arange(2)),
+            name=pa.array(LISTS),
             created_at=moments(np.full(2, world.dawn - 60 * DAY)),
         ),
         "email_members": members,
         "email_campaigns": _campaigns(world),
         "email_events": events,
-    }  # fmt: skip
+    }
 
 
 def _last_mailing(world: World, group: Ints, joined: Ints, left: Ints) -> Ints:
@@ -255,12 +280,22 @@ def _campaigns(world: World) -> pa.Table:
         "email_campaigns",
         campaign_id=campaign_ids(number),
         list_id=list_ids(list_of),
-        title=text(pick(facts.MARKETS, market), " ", pick(LISTS, list_of), " ", pick(["Welcome", "News"], is_regular), " ", day),
-        subject_line=pick(SUBJECTS, np.where(is_regular, (mix(number, 719) % np.uint64(6)).astype(np.int64), 0)),
+        title=text(
+            pick(facts.MARKETS, market),
+            " ",
+            pick(LISTS, list_of),
+            " ",
+            pick(["Welcome", "News"], is_regular),
+            " ",
+            day,
+        ),
+        subject_line=pick(
+            SUBJECTS, np.where(is_regular, (mix(number, 719) % np.uint64(6)).astype(np.int64), 0)
+        ),
         type=pick(["automation", "regular"], is_regular),
         created_at=moments(sent - np.where(is_regular, 2 * DAY, 0)),
         sent_at=moments(sent),
         utm_campaign=tags,
         from_name=pick(["Fjordlight", "Fjordlight Studio"], list_of),
         language=pick(facts.LANGUAGES, market),
-    )  # fmt: skip
+    )

@@ -16,15 +16,78 @@ from sandbox.company.people import World
 _FIRST = [name for market in facts.FIRST_NAMES for name in market]
 _LAST = [name for market in facts.LAST_NAMES for name in market]
 _ASCII_FIRST = (
-    "jan", "emma", "sem", "julia", "daan", "lotte", "bram", "fleur", "thijs", "noa", "youssef", "fatima", "lina",
-    "erik", "astrid", "lars", "elin", "oskar", "maja", "ake", "saga", "nils", "ebba", "bjorn", "zoja", "linnea",
-    "james", "olivia", "liam", "ava", "noah", "mia", "ethan", "zoe", "jose", "priya", "wei", "mohammed", "chloe",
-)  # fmt: skip
+    "jan",
+    "emma",
+    "sem",
+    "julia",
+    "daan",
+    "lotte",
+    "bram",
+    "fleur",
+    "thijs",
+    "noa",
+    "youssef",
+    "fatima",
+    "lina",
+    "erik",
+    "astrid",
+    "lars",
+    "elin",
+    "oskar",
+    "maja",
+    "ake",
+    "saga",
+    "nils",
+    "ebba",
+    "bjorn",
+    "zoja",
+    "linnea",
+    "james",
+    "olivia",
+    "liam",
+    "ava",
+    "noah",
+    "mia",
+    "ethan",
+    "zoe",
+    "jose",
+    "priya",
+    "wei",
+    "mohammed",
+    "chloe",
+)
 _ASCII_LAST = (
-    "devries", "jansen", "bakker", "vandenberg", "smit", "meijer", "yilmaz", "degroot", "mulder", "bos",
-    "andersson", "johansson", "karlsson", "nilsson", "lindberg", "oberg", "sjostrom", "akesson", "holm", "ek",
-    "smith", "johnson", "obrien", "garcia", "nguyen", "williams", "brown", "patel", "kim", "davis",
-)  # fmt: skip
+    "devries",
+    "jansen",
+    "bakker",
+    "vandenberg",
+    "smit",
+    "meijer",
+    "yilmaz",
+    "degroot",
+    "mulder",
+    "bos",
+    "andersson",
+    "johansson",
+    "karlsson",
+    "nilsson",
+    "lindberg",
+    "oberg",
+    "sjostrom",
+    "akesson",
+    "holm",
+    "ek",
+    "smith",
+    "johnson",
+    "obrien",
+    "garcia",
+    "nguyen",
+    "williams",
+    "brown",
+    "patel",
+    "kim",
+    "davis",
+)
 WORK_ADDRESS_SHARE_SAAS = 0.4
 MISTYPED_ADDRESS_SHARE = 0.05  # another case, a trailing blank
 
@@ -74,7 +137,9 @@ def company_domains(company: Ints) -> pa.Array:
 
 def emails(world: World, person: Ints) -> pa.Array:
     """Everybody's own address: at work for business people and some app users, else at a free provider."""
-    free = pick(facts.FREE_MAIL_DOMAINS, (mix(person, 55) % np.uint64(len(facts.FREE_MAIL_DOMAINS))).astype(np.int64))
+    free = pick(
+        facts.FREE_MAIL_DOMAINS, (mix(person, 55) % np.uint64(len(facts.FREE_MAIL_DOMAINS))).astype(np.int64)
+    )
     own_firm = text("studio-", numbers(person), ".example")
     work = company_domains(np.maximum(world.company[person], 0))
     at_firm = (world.kind[person] == facts.SAAS) & (uniform(person, 56) < WORK_ADDRESS_SHARE_SAAS)
@@ -86,7 +151,9 @@ def emails(world: World, person: Ints) -> pa.Array:
 
 def private_emails(world: World, person: Ints) -> pa.Array:
     """A second, private address."""
-    free = pick(facts.FREE_MAIL_DOMAINS, (mix(person, 57) % np.uint64(len(facts.FREE_MAIL_DOMAINS))).astype(np.int64))
+    free = pick(
+        facts.FREE_MAIL_DOMAINS, (mix(person, 57) % np.uint64(len(facts.FREE_MAIL_DOMAINS))).astype(np.int64)
+    )
     return text(_local_part(world, person), ".prive@", free)
 
 
@@ -112,5 +179,7 @@ def phones(world: World, person: Ints) -> pa.Array:
     """Phone numbers in assorted notations; null for a third."""
     digits = (mix(person, 59) % np.uint64(9_000_000)).astype(np.int64) + 1_000_000
     style = (mix(person, 60) % np.uint64(2)).astype(np.int64)
-    prefix = pick(["+31 6 1", "06-1", "+46 70 ", "070-", "+1 212 ", "(212) "], world.market[person] * 2 + style)
+    prefix = pick(
+        ["+31 6 1", "06-1", "+46 70 ", "070-", "+1 212 ", "(212) "], world.market[person] * 2 + style
+    )
     return pick(text(prefix, numbers(digits)), np.arange(len(person)), uniform(person, 61) >= 1 / 3)

@@ -1,6 +1,7 @@
 """What comes out of the office: costs, budgets, quotas, rates, offline touches, consent, surveys, tests.
 
-What belongs here: everything that no vendor's API carries and that arrives as files, or that the company plans.
+What belongs here: everything that no vendor's API carries and that arrives as files, or that the company
+plans.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from sandbox.company import advertising, facts, names, web
+from sandbox.company.crm import COMPANY, CONTACT, object_ids
 from sandbox.company.frames import (
     DAY,
     HOUR,
@@ -33,7 +35,7 @@ from sandbox.company.frames import (
 )
 from sandbox.company.journeys import Outcome, behave
 from sandbox.company.people import World, microseconds
-from sandbox.company.sales import COMPANY, CONTACT, Book, object_ids
+from sandbox.company.sales import Book
 from sandbox.company.shop import Orders
 
 TESTED_CHANNELS = ("Paid Search", "Paid Social", "Cross-network", "Email")
@@ -41,12 +43,24 @@ OFFLINE_TYPES = ("event", "webinar", "direct_mail", "partner_referral")
 EVENT_NAMES = ("Light Expo Amsterdam", "Stockholm Design Fair", "NY Interiors Show")
 NPS_ORDER_SHARE, HEARD_ORDER_SHARE, NPS_CUSTOMER_SHARE, HEARD_SIGN_UP_SHARE = 0.10, 0.12, 0.5, 0.25
 _ANSWERS = {
-    "Paid Search": "Google", "Cross-network": "Google", "Display": "an ad somewhere", "Paid Video": "YouTube",
-    "Paid Social": "instagram", "Organic Search": "Google", "Organic Social": "Instagram", "Referral": "a friend",
-    "AI Assistant": "ChatGPT", "Email": "newsletter", "Affiliates": "coupon site", "Direct": "don't remember",
-    "Event": "trade fair", "Webinar": "webinar", "Direct Mail": "letter", "Partner": "our contractor",
+    "Paid Search": "Google",
+    "Cross-network": "Google",
+    "Display": "an ad somewhere",
+    "Paid Video": "YouTube",
+    "Paid Social": "instagram",
+    "Organic Search": "Google",
+    "Organic Social": "Instagram",
+    "Referral": "a friend",
+    "AI Assistant": "ChatGPT",
+    "Email": "newsletter",
+    "Affiliates": "coupon site",
+    "Direct": "don't remember",
+    "Event": "trade fair",
+    "Webinar": "webinar",
+    "Direct Mail": "letter",
+    "Partner": "our contractor",
     "Outbound Sales": "you called me",
-}  # fmt: skip
+}
 
 
 def months(first: date, last: date) -> list[tuple[date, date]]:
@@ -70,7 +84,7 @@ def size_factor(world: World) -> float:
 def tables(
     world: World, outcome: Outcome, book: Book, orders: Orders, performance: pa.Table, passing: pa.Array
 ) -> dict[str, pa.Table]:
-    """All of it. `passing` is the client id of everybody's first session where consent was refused (null else)."""
+    """All of it. `passing`: client id of everybody's first session where consent was refused, else null."""
     return {
         "costs": _costs(world, performance),
         "offline_touches": _offline_touches(world, outcome, book),
@@ -120,19 +134,54 @@ def _costs(world: World, performance: pa.Table) -> pa.Table:
     for number, (first, last) in enumerate(periods):
         for channel in range(facts.PAID_CHANNELS):
             name = facts.CHANNELS[channel]
-            rows.append((first, last, "agency", spend[channel, number] * facts.AGENCY_SHARE + 120 * factor, "EUR", name,
-                         None, f"Agency fee {name}"))  # fmt: skip
+            rows.append(
+                (
+                    first,
+                    last,
+                    "agency",
+                    spend[channel, number] * facts.AGENCY_SHARE + 120 * factor,
+                    "EUR",
+                    name,
+                    None,
+                    f"Agency fee {name}",
+                )
+            )
         rows.append((first, last, "tools", 1450 * factor, "EUR", None, None, "CRM, analytics, web shop"))
         rows.append((first, last, "tools", 390 * factor, "USD", "Email", None, "E-mail tool"))
         rows.append((first, last, "salaries", 8200 * factor, "EUR", None, None, "Marketing"))
-        rows.append((first, last, "salaries", 31000 * factor, "SEK", "Outbound Sales", None, "Sales development"))
+        rows.append(
+            (first, last, "salaries", 31000 * factor, "SEK", "Outbound Sales", None, "Sales development")
+        )
         rows.append((first, last, "salaries", 2600 * factor, "EUR", "Organic Search", None, "Content"))
         market = number % 3
         amount = 2400 * factor * facts.CURRENCY_PER_EUR[market]
-        rows.append((first, last, "events", amount, facts.CURRENCIES[market], "Event",
-                     f"event-{facts.MARKETS[market].lower()}-{first:%Y-%m}", EVENT_NAMES[market]))  # fmt: skip
-        rows.append((first, last, "events", 350 * factor, "EUR", "Webinar", f"webinar-{first:%Y-%m}", "Webinar"))
-        rows.append((first, last, "events", 420 * factor, "EUR", "Direct Mail", f"mail-{first:%Y-%m}", "Print and post"))
+        rows.append(
+            (
+                first,
+                last,
+                "events",
+                amount,
+                facts.CURRENCIES[market],
+                "Event",
+                f"event-{facts.MARKETS[market].lower()}-{first:%Y-%m}",
+                EVENT_NAMES[market],
+            )
+        )
+        rows.append(
+            (first, last, "events", 350 * factor, "EUR", "Webinar", f"webinar-{first:%Y-%m}", "Webinar")
+        )
+        rows.append(
+            (
+                first,
+                last,
+                "events",
+                420 * factor,
+                "EUR",
+                "Direct Mail",
+                f"mail-{first:%Y-%m}",
+                "Print and post",
+            )
+        )
     booked = [microseconds(row[1] + timedelta(days=1)) + 9 * HOUR for row in rows]
     # Tools and salaries are known beforehand.
     booked = [
@@ -158,16 +207,26 @@ def _offline_touches(world: World, outcome: Outcome, book: Book) -> pa.Table:
     """Events, webinars, mailings and referrals of the window."""
     touches = world.touches
     code = touches.channel - facts.CHANNEL["Event"]
-    rows = np.flatnonzero(outcome.active & (code >= 0) & (code < len(OFFLINE_TYPES)) & (touches.at >= world.start))
+    rows = np.flatnonzero(
+        outcome.active & (code >= 0) & (code < len(OFFLINE_TYPES)) & (touches.at >= world.start)
+    )
     rows = rows[np.lexsort((touches.number[rows], touches.at[rows]))]
     person, number, at, what = touches.person[rows], touches.number[rows], touches.at[rows], code[rows]
     market, company = world.market[person], world.company[person]
     month = pa.compute.utf8_slice_codeunits(days(at // DAY).cast(pa.string()), 0, 7)
     place = pick([m.lower() for m in facts.MARKETS], market)
-    ids = [text("event-", place, "-", month), text("webinar-", month), text("mail-", month),
-           text("partner-", numbers(number % 5))]  # fmt: skip
-    labels = [text(pick(EVENT_NAMES, market), " ", month), text("Webinar: plan light in an hour ", month),
-              text("Letter to architects ", month), pick(["Partner referral"], np.zeros(len(rows), int))]  # fmt: skip
+    ids = [
+        text("event-", place, "-", month),
+        text("webinar-", month),
+        text("mail-", month),
+        text("partner-", numbers(number % 5)),
+    ]
+    labels = [
+        text(pick(EVENT_NAMES, market), " ", month),
+        text("Webinar: plan light in an hour ", month),
+        text("Letter to architects ", month),
+        pick(["Partner referral"], np.zeros(len(rows), int)),
+    ]
     u = uniform(number, 901)
     converted = outcome.first_touch[person] == rows
     came = np.where((u < 0.72) | converted, 0, np.where(u < 0.9, 2, 1))
@@ -206,7 +265,9 @@ def _consent(world: World, passing: pa.Array) -> pa.Table:
     visit = world.touches.channel[opening] < facts.FIRST_OFFLINE
     answered = visit & (analytics[person] < 2) & (asked >= world.start)
     person, asked = person[answered], asked[answered]
-    cookie = pa.compute.coalesce(passing.take(pa.array(person)), web.client_ids(world, person, np.zeros(len(person), bool)))
+    cookie = pa.compute.coalesce(
+        passing.take(pa.array(person)), web.client_ids(world, person, np.zeros(len(person), bool))
+    )
     withdrawn = web.withdrawn_at(world)[person]
     members = np.flatnonzero((world.member_from < world.end) & (world.member_from >= world.start))
     left = world.member_from[members] + world.unsubscribe_after[members]
@@ -260,15 +321,22 @@ def _surveys(world: World, outcome: Outcome, book: Book, orders: Orders) -> pa.T
     rows = np.flatnonzero((uniform(key, 920) < share) & (at >= world.start) & (at < world.end))
     rows = rows[np.lexsort((key[rows], at[rows]))]
     person, at, key, heard = person[rows], at[rows], key[rows], heard[rows]
-    score = np.array([10, 9, 8, 7, 6, 5, 3, 1, 0])[weighted(uniform(key, 921), (24, 22, 18, 14, 8, 5, 4, 3, 2))]
+    score = np.array([10, 9, 8, 7, 6, 5, 3, 1, 0])[
+        weighted(uniform(key, 921), (24, 22, 18, 14, 8, 5, 4, 3, 2))
+    ]
     opening = group_first(world.touches.person)
     first_channel = np.full(world.people, facts.CHANNEL["Direct"])
     first_channel[world.touches.person[opening]] = world.touches.channel[opening]
     # Two in three remember the first touch.
-    said = np.where(uniform(key, 922) < 0.66, first_channel[person], (mix(key, 923) % np.uint64(17)).astype(np.int64))
+    said = np.where(
+        uniform(key, 922) < 0.66, first_channel[person], (mix(key, 923) % np.uint64(17)).astype(np.int64)
+    )
     answer = pick([_ANSWERS[name] for name in facts.CHANNELS], said)
-    remark = pick(["Great light!", "Delivery took long 😕", "ok"], (mix(key, 924) % np.uint64(3)).astype(np.int64),
-                  uniform(key, 925) < 0.25)  # fmt: skip
+    remark = pick(
+        ["Great light!", "Delivery took long 😕", "ok"],
+        (mix(key, 924) % np.uint64(3)).astype(np.int64),
+        uniform(key, 925) < 0.25,
+    )
     contact = book.contact_number_of_person[person]
     return table(
         "survey_responses",
@@ -298,8 +366,17 @@ def _tests(world: World, outcome: Outcome) -> pa.Table:
         truth = int(((base >= low) & (base < high)).sum()) - int(((off >= low) & (off < high)).sum())
         error = max(1.0, 0.25 * truth)
         estimate = round(truth + float(rng.normal(0, error)), 1)
-        rows.append((f"test-{number + 1}", channel, first, last, estimate, round(estimate - 1.96 * error, 1),
-                     round(estimate + 1.96 * error, 1)))  # fmt: skip
+        rows.append(
+            (
+                f"test-{number + 1}",
+                channel,
+                first,
+                last,
+                estimate,
+                round(estimate - 1.96 * error, 1),
+                round(estimate + 1.96 * error, 1),
+            )
+        )
     return table(
         "incrementality_tests",
         test_id=pa.array([r[0] for r in rows]),
@@ -354,7 +431,7 @@ def _quotas(world: World) -> pa.Table:
     """Bookings a month, by owner and by team."""
     size = facts.SCALES[world.scale]
     factor = size_factor(world)
-    rows = []
+    rows: list[tuple[str, str, date, date, int, int]] = []
     for first, last in months(size.first_day, size.last_day):
         for team, market in (("Sales NL", 0), ("Sales SE", 1), ("Sales US", 2)):
             people = [row for row in facts.OWNERS if row[4] == team and not row[7]]
@@ -379,7 +456,10 @@ def _budgets(world: World, performance: pa.Table) -> pa.Table:
     rng = stream(world.seed, "budgets")
     factor = 0.9 + 0.25 * rng.random(spend.shape)
     planned = np.maximum(np.round(spend * factor / 50) * 50, 50)
-    channel, month = (grid.ravel() for grid in np.meshgrid(np.arange(facts.PAID_CHANNELS), np.arange(len(periods)), indexing="ij"))
+    channel, month = (
+        grid.ravel()
+        for grid in np.meshgrid(np.arange(facts.PAID_CHANNELS), np.arange(len(periods)), indexing="ij")
+    )
     return table(
         "plan_budgets",
         channel=pick(facts.CHANNELS, channel),

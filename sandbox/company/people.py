@@ -1,12 +1,13 @@
 """Who comes by, when, and through which door: everything that chance decides before anybody behaves.
 
-What belongs here: the fixed part of the simulated world. People with their interest, market, company and fixed random
-numbers; the touches that may reach them; the mailings. How people behave on it is in journeys.py, which can be
-run again on the same world with a channel switched off.
+What belongs here: the fixed part of the simulated world. People with their interest, market, company and
+fixed random numbers; the touches that may reach them; the mailings. How people behave on it is in
+journeys.py, which can be run again on the same world with a channel switched off.
 
-Touches have a condition: `needs_conversion` touches (loyal visits of buyers, mailings to customers) happen only after
-the person's own first conversion. They are drawn for everybody who converts in the base run. As no true effect is
-negative, nobody converts in a counterfactual run who does not convert in the base run, so none is missing there.
+Touches have a condition: `needs_conversion` touches (loyal visits of buyers, mailings to customers)
+happen only after the person's own first conversion. They are drawn for everybody who converts in the base
+run. As no true effect is negative, nobody converts in a counterfactual run who does not convert in the
+base run, so none is missing there.
 """
 
 from __future__ import annotations
@@ -175,19 +176,45 @@ def build(scale: str, seed: int) -> World:
     member_from = np.where(newsletter, joined_at, np.where(converted & agrees, converted_at, NEVER))
     member_from = np.where(member_from < end, member_from, NEVER)
     touches = _later_touches(
-        seed, touches, kind, market, propensity, converted_at, member_from, newsletter, unsubscribe_after, mailings, end
+        seed,
+        touches,
+        kind,
+        market,
+        propensity,
+        converted_at,
+        member_from,
+        newsletter,
+        unsubscribe_after,
+        mailings,
+        end,
     )
     return World(
-        scale=scale, seed=seed, start=start, end=end, dawn=dawn, market=market, kind=kind, company=company,
-        propensity=propensity, first_at=first_at, thresholds=thresholds, luck=luck, newsletter=newsletter,
-        unsubscribe_after=unsubscribe_after, company_market=company_market, company_luck=company_luck,
-        touches=touches, mailings=mailings, mean_stock=mean_stock, member_from=member_from,
-    )  # fmt: skip
+        scale=scale,
+        seed=seed,
+        start=start,
+        end=end,
+        dawn=dawn,
+        market=market,
+        kind=kind,
+        company=company,
+        propensity=propensity,
+        first_at=first_at,
+        thresholds=thresholds,
+        luck=luck,
+        newsletter=newsletter,
+        unsubscribe_after=unsubscribe_after,
+        company_market=company_market,
+        company_luck=company_luck,
+        touches=touches,
+        mailings=mailings,
+        mean_stock=mean_stock,
+        member_from=member_from,
+    )
 
 
-# ------------------------------------------------------------------------------------------------ hazard
+# -------------------------------------------------------------------------------------------------- hazard
 def increments(touches: Touches, kind: Ints, propensity: Floats, effects: Floats) -> Floats:
-    """What each touch adds to its person's cumulative hazard: a visit's own part plus the channel's effect."""
+    """What each touch adds to its person's cumulative hazard: a visit's own part and the channel's effect."""
     kinds = kind[touches.person]
     visit = (touches.channel < facts.FIRST_OFFLINE).astype(np.float64)
     rate = np.array(facts.VISIT_HAZARD)[kinds] * propensity[touches.person]
@@ -208,21 +235,24 @@ def stock_until(touches: Touches, effects: Floats, kind: Ints, until: Ints, n: i
     """Per person the summed effects of the touches up to a moment."""
     seen = touches.at <= until[touches.person]
     effect = effects[touches.channel, kind[touches.person]]
-    return np.bincount(touches.person[seen], weights=effect[seen], minlength=n)
+    return np.bincount(touches.person[seen], weights=effect[seen], minlength=n).astype(np.float64)
 
 
-# --------------------------------------------------------------------------------------------- drawing touches
+# ----------------------------------------------------------------------------------------- drawing touches
 def _day_weights(dawn: int, day_count: int, start: int, kind: int) -> Floats:
     """Relative number of visitors by day: growth, season and weekday; fewer before the window."""
     day_number = dawn // DAY + np.arange(day_count)
     weekday = (day_number + 3) % 7  # 1970-01-01 was a Thursday
     months = day_number.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) % 12
     season, week = (
-        (facts.MONTH_SHOP, facts.WEEKDAY_SHOP) if kind == facts.SHOP else (facts.MONTH_WORK, facts.WEEKDAY_WORK)
+        (facts.MONTH_SHOP, facts.WEEKDAY_SHOP)
+        if kind == facts.SHOP
+        else (facts.MONTH_WORK, facts.WEEKDAY_WORK)
     )
     growth = (1 + facts.YEARLY_GROWTH) ** (np.arange(day_count) / 365)
     density = np.where(day_number < start // DAY, facts.LEAD_IN_DENSITY, 1.0)
-    return growth * np.array(season)[months] * np.array(week)[weekday] * density
+    by_month, by_weekday = np.array(season)[months], np.array(week)[weekday]
+    return np.asarray(growth * by_month * by_weekday * density, dtype=np.float64)
 
 
 def _time_of_day(rng: np.random.Generator, kind: Ints, market: Ints) -> Ints:
@@ -249,7 +279,11 @@ def _acquisition(
     median = np.array(facts.TOUCH_GAP_MEDIAN_DAYS)[kind[person]]
     gap = np.where(is_first, 0, median * np.exp(rng.normal(0, facts.TOUCH_GAP_SIGMA, m)))
     offset = running_total(gap, person)
-    at = first_at[person] // DAY * DAY + offset.astype(np.int64) * DAY + _time_of_day(rng, kind[person], market[person])
+    at = (
+        first_at[person] // DAY * DAY
+        + offset.astype(np.int64) * DAY
+        + _time_of_day(rng, kind[person], market[person])
+    )
     at = np.where(is_first, first_at[person], np.maximum(at, first_at[person] + 40 * MINUTE))
     channel = _channels(rng.random(m), is_first, kind[person], propensity[person])
     return _ordered(
@@ -316,8 +350,10 @@ def _later_touches(
         when = mailings.at[sent][None, :] + lag
         joined = member_from[members][:, None]
         chance = MAILING_CLICK_RATE * np.minimum(propensity[members], 3)[:, None]
-        hit = (grid < chance) & (mailings.at[sent][None, :] > joined) & (
-            mailings.at[sent][None, :] < joined + unsubscribe_after[members][:, None]
+        hit = (
+            (grid < chance)
+            & (mailings.at[sent][None, :] > joined)
+            & (mailings.at[sent][None, :] < joined + unsubscribe_after[members][:, None])
         )
         row, column = np.nonzero(hit)
         people.append(members[row])
@@ -342,8 +378,6 @@ def _ordered(
 ) -> Touches:
     """Touches before the end, sorted by person, time and number."""
     keep = at < end
-    person, at, channel, mailing, needs, number = (
-        column[keep] for column in (person, at, channel, mailing, needs, number)
-    )
-    order = np.lexsort((number, at, person))
+    order = np.flatnonzero(keep)
+    order = order[np.lexsort((number[order], at[order], person[order]))]
     return Touches(person[order], at[order], channel[order], mailing[order], needs[order], number[order])

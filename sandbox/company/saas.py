@@ -1,6 +1,7 @@
 """The app: subscriptions month by month, their invoices, and how often people log in.
 
-What belongs here: what happens after a trial has begun. Who starts one and who pays is behaviour (journeys.py).
+What belongs here: what happens after a trial has begun. Who starts one and who pays is behaviour
+(journeys.py).
 """
 
 from __future__ import annotations
@@ -31,8 +32,19 @@ from sandbox.company.journeys import Outcome
 from sandbox.company.people import World
 from sandbox.company.web import plan_of
 
-CHANGES = ("created", "trial_converted", "trial_expired", "upgraded", "downgraded", "seats_changed", "payment_failed",
-           "recovered", "cancel_requested", "canceled", "reactivated")  # fmt: skip
+CHANGES = (
+    "created",
+    "trial_converted",
+    "trial_expired",
+    "upgraded",
+    "downgraded",
+    "seats_changed",
+    "payment_failed",
+    "recovered",
+    "cancel_requested",
+    "canceled",
+    "reactivated",
+)
 STATUSES = ("trialing", "active", "past_due", "canceled")
 FEEDBACK = ("too_expensive", "missing_features", "switched_service", "unused", "other", None)
 DUNNING_DAYS = 14
@@ -47,7 +59,9 @@ class _Log:
 
     def add(self, count: int, **values: np.ndarray | int) -> None:
         for name, value in values.items():
-            self.columns.setdefault(name, []).append(np.broadcast_to(np.asarray(value, dtype=np.int64), (count,)))
+            self.columns.setdefault(name, []).append(
+                np.broadcast_to(np.asarray(value, dtype=np.int64), (count,))
+            )
 
     def joined(self) -> dict[str, Ints]:
         return {name: np.concatenate(parts) for name, parts in self.columns.items()}
@@ -76,7 +90,9 @@ def add_months(at: Ints, months: Ints | int) -> Ints:
     month = day.astype("datetime64[D]").astype("datetime64[M]")
     day_of_month = day - month.astype("datetime64[D]").astype(np.int64)
     target = month + months
-    length = (target + 1).astype("datetime64[D]").astype(np.int64) - target.astype("datetime64[D]").astype(np.int64)
+    length = (target + 1).astype("datetime64[D]").astype(np.int64) - target.astype("datetime64[D]").astype(
+        np.int64
+    )
     new_day = target.astype("datetime64[D]").astype(np.int64) + np.minimum(day_of_month, length - 1)
     return new_day * DAY + at % DAY
 
@@ -106,7 +122,8 @@ def subscriptions(world: World, outcome: Outcome) -> Subscriptions:
         return np.concatenate([getattr(first, name), getattr(second, name)])
 
     changes = {
-        name: np.concatenate([first.log.joined()[name], column]) for name, column in second.log.joined().items()
+        name: np.concatenate([first.log.joined()[name], column])
+        for name, column in second.log.joined().items()
     }
     bills = {
         name: np.concatenate([first.bill_log.joined()[name], column])
@@ -114,17 +131,32 @@ def subscriptions(world: World, outcome: Outcome) -> Subscriptions:
     }
     ended_at = both("ended_at")
     return Subscriptions(
-        both("person"), np.concatenate([trial_start, back_at]), both("anchor"), both("trial_start"), both("trial_end"),
-        np.r_[np.zeros(len(person), dtype=np.int64), np.ones(len(back), dtype=np.int64)], both("yearly"),
-        ended_at >= world.start, changes, bills, np.minimum(ended_at, world.end),
-    )  # fmt: skip
+        both("person"),
+        np.concatenate([trial_start, back_at]),
+        both("anchor"),
+        both("trial_start"),
+        both("trial_end"),
+        np.r_[np.zeros(len(person), dtype=np.int64), np.ones(len(back), dtype=np.int64)],
+        both("yearly"),
+        ended_at >= world.start,
+        changes,
+        bills,
+        np.minimum(ended_at, world.end),
+    )
 
 
 class _Run:
     """One generation of subscriptions, advanced month by month for all of them at once."""
 
     def __init__(
-        self, world: World, person: Ints, anchor: Ints, trial_start: Ints, trial_end: Ints, generation: int, base: int
+        self,
+        world: World,
+        person: Ints,
+        anchor: Ints,
+        trial_start: Ints,
+        trial_end: Ints,
+        generation: int,
+        base: int,
     ) -> None:
         self.world, self.person, self.anchor = world, person, anchor
         self.trial_start, self.trial_end = trial_start, trial_end
@@ -152,28 +184,56 @@ class _Run:
     def _monthly(self, rows: Ints) -> Ints:
         """Monthly value: a year costs ten months."""
         price = seat_prices()[self.market[rows], self.plan[rows]] * self.quantity[rows]
-        return np.where(self.yearly[rows], np.round(price * facts.YEARLY_MONTHS_PAID / 12), price).astype(np.int64)
+        return np.where(self.yearly[rows], np.round(price * facts.YEARLY_MONTHS_PAID / 12), price).astype(
+            np.int64
+        )
 
     def _note(
-        self, rows: Ints, at: Ints, change: int | Ints, status: int, canceled_at: Ints | int = NEVER,
-        ended_at: Ints | int = NEVER, involuntary: Bools | int = 0, ending: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        rows: Ints,
+        at: Ints,
+        change: int | Ints,
+        status: int,
+        canceled_at: Ints | int = NEVER,
+        ended_at: Ints | int = NEVER,
+        involuntary: Bools | int = 0,
+        ending: int = 0,
+    ) -> None:
         """Write down a new state of these subscriptions."""
         self.log.add(
-            len(rows), sub=self.sub[rows], at=at, change=change, status=status, plan=self.plan[rows],
-            quantity=self.quantity[rows], yearly=self.yearly[rows],
-            mrr=self._monthly(rows) * (status in (1, 2)), canceled_at=canceled_at, ended_at=ended_at,
-            involuntary=involuntary, ending=ending,
-        )  # fmt: skip
+            len(rows),
+            sub=self.sub[rows],
+            at=at,
+            change=change,
+            status=status,
+            plan=self.plan[rows],
+            quantity=self.quantity[rows],
+            yearly=self.yearly[rows],
+            mrr=self._monthly(rows) * (status in (1, 2)),
+            canceled_at=canceled_at,
+            ended_at=ended_at,
+            involuntary=involuntary,
+            ending=ending,
+        )
 
     def _bill(
         self, rows: Ints, at: Ints, start: Ints, stop: Ints, reason: int, paid_at: Ints, old: Ints, new: Ints
     ) -> None:
         """Write down a bill: `new` is charged; `old` is credited in a change within a period."""
         self.bill_log.add(
-            len(rows), sub=self.sub[rows], at=at, start=start, stop=stop, reason=reason, paid_at=paid_at, old=old,
-            new=new, plan=self.plan[rows], quantity=self.quantity[rows], yearly=self.yearly[rows],
-        )  # fmt: skip
+            len(rows),
+            sub=self.sub[rows],
+            at=at,
+            start=start,
+            stop=stop,
+            reason=reason,
+            paid_at=paid_at,
+            old=old,
+            new=new,
+            plan=self.plan[rows],
+            quantity=self.quantity[rows],
+            yearly=self.yearly[rows],
+        )
 
     def _begin(self, generation: int) -> None:
         rows = np.arange(len(self.person))
@@ -191,8 +251,16 @@ class _Run:
             self._note(won, self.anchor[won], 10, 1)
         step = np.where(self.yearly[won], 12, 1)
         amount = self._monthly(won) * step
-        self._bill(won, self.anchor[won], self.anchor[won], add_months(self.anchor[won], step), 1 - generation,
-                   self.anchor[won] + HOUR, np.zeros_like(amount), amount)  # fmt: skip
+        self._bill(
+            won,
+            self.anchor[won],
+            self.anchor[won],
+            add_months(self.anchor[won], step),
+            1 - generation,
+            self.anchor[won] + HOUR,
+            np.zeros_like(amount),
+            amount,
+        )
 
     def _advance(self, month: int) -> bool:
         """One month: changes within it, then churn, failed payments and the next bill at its end."""
@@ -273,7 +341,7 @@ class _Run:
         self.ended_at[rows[lost]] = gone
 
 
-# ------------------------------------------------------------------------------------------------------ tables
+# -------------------------------------------------------------------------------------------------- tables
 def subscription_ids(number: Ints) -> pa.Array:
     """sub_..."""
     return text("sub_1", codes(number, 320, 23))
@@ -296,7 +364,9 @@ def product_ids(plan: Ints) -> pa.Array:
 
 def price_table(world: World) -> pa.Table:
     """All prices: plans by currency and interval, and a contract price per currency."""
-    market, plan, yearly = (g.ravel() for g in np.meshgrid(np.arange(3), np.arange(4), np.arange(2), indexing="ij"))
+    market, plan, yearly = (
+        g.ravel() for g in np.meshgrid(np.arange(3), np.arange(4), np.arange(2), indexing="ij")
+    )
     keep = (plan < 3) | (yearly == 0)
     market, plan, yearly = market[keep], plan[keep], yearly[keep]
     monthly = np.c_[seat_prices(), np.array([100, 100, 100])][market, plan]
@@ -315,7 +385,7 @@ def price_table(world: World) -> pa.Table:
 
 
 def tables(world: World, subs: Subscriptions) -> dict[str, pa.Table]:
-    """Subscriptions, their versions, and the parts of invoices that come from them (by billing.py's columns)."""
+    """Subscriptions, their versions and their prices."""
     order = np.lexsort((subs.person, subs.created_at))
     order = order[subs.kept[order]]
     number = subs.person * 2 + subs.generation
@@ -325,7 +395,9 @@ def tables(world: World, subs: Subscriptions) -> dict[str, pa.Table]:
         subscription_id=subscription_ids(number[order]),
         customer_id=customer_ids(subs.person[order]),
         created_at=moments(subs.created_at[order]),
-        billing_anchor=moments(np.where(subs.anchor[order] < NEVER, subs.anchor[order], subs.trial_end[order])),
+        billing_anchor=moments(
+            np.where(subs.anchor[order] < NEVER, subs.anchor[order], subs.trial_end[order])
+        ),
         currency=pick(facts.CURRENCIES, market[order]),
         trial_start=moments(subs.trial_start[order]),
         trial_end=moments(subs.trial_end[order]),
@@ -359,7 +431,11 @@ def tables(world: World, subs: Subscriptions) -> dict[str, pa.Table]:
         cancel_feedback=pick(FEEDBACK, feedback, ending & (c["involuntary"][rows] == 0)),
         change_type=pick(CHANGES, c["change"][rows]),
     )
-    return {"subscriptions": facts_table, "subscription_changes": versions, "billing_prices": price_table(world)}
+    return {
+        "subscriptions": facts_table,
+        "subscription_changes": versions,
+        "billing_prices": price_table(world),
+    }
 
 
 @dataclass(frozen=True)
@@ -422,7 +498,7 @@ def referred_luck(world: World) -> Floats:
 
 
 def referral_codes(world: World, outcome: Outcome) -> pa.Array:
-    """By person: the code to hand on (inviters), or the code used (everybody else: that of some earlier inviter)."""
+    """By person: the code to hand on (inviters), or the code used (that of some earlier inviter)."""
     inviters = np.flatnonzero(
         (outcome.activated_at < NEVER) & (uniform(np.arange(world.people), 334) < facts.INVITER_SHARE)
     )

@@ -90,9 +90,19 @@ def orders(world: World, outcome: Outcome) -> Orders:
     discount = np.round(gross * rate[:, None]).astype(np.int64)
     kiosk = (market == 0) & (uniform(number, 207) < facts.KIOSK_ORDER_SHARE)
     return Orders(
-        touch, person, at, market, text("FL-", numbers(200_001 + np.arange(n))), coupon, product, quantity,
-        gross - discount, discount, kiosk, uniform(number, 208) < facts.TEST_ORDER_SHARE,
-    )  # fmt: skip
+        touch,
+        person,
+        at,
+        market,
+        text("FL-", numbers(200_001 + np.arange(n))),
+        coupon,
+        product,
+        quantity,
+        gross - discount,
+        discount,
+        kiosk,
+        uniform(number, 208) < facts.TEST_ORDER_SHARE,
+    )
 
 
 def local_prices() -> Ints:
@@ -114,13 +124,18 @@ def items_text(book: Orders) -> pa.Array:
         product = book.product[:, line]
         fragment = text(
             "" if line == 0 else ",",
-            pick([f'{{"item_id":"{p[0]}","item_name":"{p[1]}","item_category":"{p[2]}","price_minor":'
-                  for p in facts.PRODUCTS], product),
+            pick(
+                [
+                    f'{{"item_id":"{p[0]}","item_name":"{p[1]}","item_category":"{p[2]}","price_minor":'
+                    for p in facts.PRODUCTS
+                ],
+                product,
+            ),
             local_prices()[book.market, product],
             ',"quantity":',
             book.quantity[:, line],
             "}",
-        )  # fmt: skip
+        )
         parts.append(pc.fill_null(only(fragment, book.quantity[:, line] > 0), ""))
     return text("[", *parts, "]")
 
@@ -134,7 +149,9 @@ def tables(world: World, book: Orders, cookie: pa.Array, logged_in: Bools) -> di
     number = world.touches.number[book.touch]
     per_eur = np.array(facts.CURRENCY_PER_EUR)
     tax = np.round(amount * np.array(facts.TAX_RATES)[market]).astype(np.int64)
-    cost = np.round(np.array([p[4] for p in facts.PRODUCTS])[product] * quantity * per_eur[market]).astype(np.int64)
+    cost = np.round(np.array([p[4] for p in facts.PRODUCTS])[product] * quantity * per_eur[market]).astype(
+        np.int64
+    )
     total_eur = book.amount.sum(axis=1) / per_eur[book.market]
     shipping_fee = np.round(SHIPPING_EUR_MINOR * per_eur).astype(np.int64)[book.market]
     shipping = np.where(total_eur < FREE_SHIPPING_FROM_EUR_MINOR, shipping_fee, 0)
@@ -190,7 +207,14 @@ def _products() -> pa.Table:
 
 
 def _refunds(
-    book: Orders, number: Ints, address: pa.Array, customer: pa.Array, rows: Ints, line: Ints, tax: Ints, cost: Ints
+    book: Orders,
+    number: Ints,
+    address: pa.Array,
+    customer: pa.Array,
+    rows: Ints,
+    line: Ints,
+    tax: Ints,
+    cost: Ints,
 ) -> pa.Table:
     """Whole orders or their first line sent back, days to weeks later."""
     returned = uniform(number, 220) < facts.ORDER_REFUND_SHARE

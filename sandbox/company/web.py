@@ -1,6 +1,7 @@
 """Web and product events: what the tag on the pages records of every visit.
 
-What belongs here: sessions, cookies, devices, consent, URLs with their utm parameters and mistakes, events.
+What belongs here: sessions, cookies, devices, consent, URLs with their utm parameters and mistakes,
+events.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sandbox.company.frames import (
     NEVER,
     SECOND,
     Bools,
+    Floats,
     Ints,
     codes,
     mix,
@@ -58,7 +60,11 @@ EVENTS = (
 )
 E = {name: code for code, name in enumerate(EVENTS)}
 
-SHOP_URL, WWW, APP = "https://shop.fjordlight.example", "https://www.fjordlight.example", "https://app.fjordlight.example"
+SHOP_URL, WWW, APP = (
+    "https://shop.fjordlight.example",
+    "https://www.fjordlight.example",
+    "https://app.fjordlight.example",
+)
 BLOG = (
     "/blog/light-for-a-home-office",
     "/blog/how-many-lumens",
@@ -89,9 +95,20 @@ PAGES: tuple[tuple[str, str], ...] = (
     *((url, url.rsplit("/", 1)[1].capitalize()) for url in _CATEGORY_PAGES),
     *((url, name) for url, (_, name, *_) in zip(_PRODUCT_PAGES, facts.PRODUCTS, strict=True)),
 )
-P_HOME, P_SHOP, P_STUDIO, P_PRICING, P_BUSINESS, P_PROJECTS, P_CONTACT, P_CART, P_CHECKOUT, P_THANKS, P_SIGNUP, P_APP = (
-    range(12)
-)
+(
+    P_HOME,
+    P_SHOP,
+    P_STUDIO,
+    P_PRICING,
+    P_BUSINESS,
+    P_PROJECTS,
+    P_CONTACT,
+    P_CART,
+    P_CHECKOUT,
+    P_THANKS,
+    P_SIGNUP,
+    P_APP,
+) = range(12)
 P_NEWSLETTER, P_BLOG = 12, 13
 P_CATEGORY = P_BLOG + len(BLOG)
 P_PRODUCT = P_CATEGORY + len(_CATEGORY_PAGES)
@@ -152,7 +169,9 @@ def withdrawn_at(world: World) -> Ints:
     people = np.arange(world.people)
     analytics, _ = consent_of(world)
     takes_back = (analytics == 0) & (uniform(people, 112) < facts.CONSENT_WITHDRAWN_SHARE)
-    return np.where(takes_back, world.first_at + ((3 + 60 * uniform(people, 113)) * DAY).astype(np.int64), NEVER)
+    return np.where(
+        takes_back, world.first_at + ((3 + 60 * uniform(people, 113)) * DAY).astype(np.int64), NEVER
+    )
 
 
 def cookie_owner(world: World) -> Ints:
@@ -174,16 +193,24 @@ def client_ids(world: World, person: Ints, second: Bools) -> pa.Array:
 
 
 def sessions(
-    world: World, outcome: Outcome, app_person: Ints, app_at: Ints, app_acts_at: Ints, user_since: Ints, kiosk: Bools
+    world: World,
+    outcome: Outcome,
+    app_person: Ints,
+    app_at: Ints,
+    app_acts_at: Ints,
+    user_since: Ints,
+    kiosk: Bools,
 ) -> Sessions:
     """All sessions: visits, use of the app, machines, colleagues.
 
-    `user_since` is the moment from which a person has an account, NEVER for none; `kiosk` marks the touches that
-    happen on the tablet in the showroom.
+    `user_since` is the moment from which a person has an account, NEVER for none; `kiosk` marks the touches
+    that happen on the tablet in the showroom.
     """
     touches = world.touches
     device, second = touch_devices(world)
-    visit = np.flatnonzero(outcome.active & (touches.channel < facts.FIRST_OFFLINE) & (touches.at >= world.start))
+    visit = np.flatnonzero(
+        outcome.active & (touches.channel < facts.FIRST_OFFLINE) & (touches.at >= world.start)
+    )
     app = np.flatnonzero((app_at >= world.start) & (app_acts_at < world.end))
     app_number = app.astype(np.int64) + (1 << 44)
     visits = len(visit)
@@ -211,8 +238,11 @@ def sessions(
     consent_ads = np.where(someone, np.where(gone, 1, ads[safe]), 2 * is_bot)
     cookie = client_ids(world, safe, on_second)
     # Without consent there is no lasting cookie: a new one each time.
-    passing = text(numbers((mix(number, 108) % np.uint64(2_000_000_000)).astype(np.int64) + 100_000_000), ".",
-                   numbers(at // SECOND))  # fmt: skip
+    passing = text(
+        numbers((mix(number, 108) % np.uint64(2_000_000_000)).astype(np.int64) + 100_000_000),
+        ".",
+        numbers(at // SECOND),
+    )
     office = text(numbers(555_000_001 + mix(number, 109).astype(np.int64) % 6), ".", "1735689600")
     cookie = pc.if_else(pa.array((consent_analytics == 1) | is_bot), passing, cookie)
     cookie = pc.if_else(pa.array(is_staff), office, cookie)
@@ -224,13 +254,24 @@ def sessions(
     logged_in = is_app | (has_account & ~on_second & (uniform(number, 110) < 0.5))
     order = np.lexsort((number, at))
     return Sessions(
-        person[order], touch[order], at[order], acts_at[order], number[order], category[order], on_second[order],
-        logged_in[order], is_app[order], is_bot[order], is_staff[order], cookie.take(pa.array(order)),
-        consent_analytics[order], consent_ads[order],
-    )  # fmt: skip
+        person[order],
+        touch[order],
+        at[order],
+        acts_at[order],
+        number[order],
+        category[order],
+        on_second[order],
+        logged_in[order],
+        is_app[order],
+        is_bot[order],
+        is_staff[order],
+        cookie.take(pa.array(order)),
+        consent_analytics[order],
+        consent_ads[order],
+    )
 
 
-# ------------------------------------------------------------------------------------------------- how they came
+# ------------------------------------------------------------------------------------------- how they came
 @dataclass(frozen=True)
 class Arrivals:
     """How each session came: landing page, referrer, tags and click ids (null for none)."""
@@ -263,8 +304,11 @@ def arrivals(world: World, s: Sessions, ads: Catalogue, clicks: Clicks, mailing_
     medium = pick([tag[1] for tag in advertising.UTM_OF_PLAN], plan, paid)
     campaign = only(advertising.campaign_tag(ads, np.maximum(entry, 0)), paid)
     content = only(pick(ads.ad_name, np.maximum(entry, 0)), paid & (ads.ad[np.maximum(entry, 0)] >= 0))
-    term = pick([name.replace(" ", "+") for name in advertising.KEYWORDS], np.array([0, 1, 3, 4] + [0] * 9)[plan],
-                on("Paid Search"))  # fmt: skip
+    term = pick(
+        [name.replace(" ", "+") for name in advertising.KEYWORDS],
+        np.array([0, 1, 3, 4] + [0] * 9)[plan],
+        on("Paid Search"),
+    )
     mailing = np.where(is_touch, touches.mailing[touch], -1)
     fixed = (
         (on("Email") & (mailing >= 0), "newsletter", "email", pick(mailing_tags, np.maximum(mailing, 0))),
@@ -284,10 +328,18 @@ def arrivals(world: World, s: Sessions, ads: Catalogue, clicks: Clicks, mailing_
 
     # Mistakes: tags lost, miswritten, in another case, with blanks.
     lost = pa.array(v < facts.UTM_MISSING_SHARE)
-    tags = {"utm_source": source, "utm_medium": medium, "utm_campaign": campaign, "utm_content": content, "utm_term": term}
+    tags = {
+        "utm_source": source,
+        "utm_medium": medium,
+        "utm_campaign": campaign,
+        "utm_content": content,
+        "utm_term": term,
+    }
     tags = {name: pc.if_else(lost, pa.scalar(None, pa.string()), column) for name, column in tags.items()}
     mistake = np.where(
-        uniform(s.number, 122) < facts.UTM_MISWRITTEN_SHARE, weighted(uniform(s.number, 123), (4, 2, 2, 1)), _NO
+        uniform(s.number, 122) < facts.UTM_MISWRITTEN_SHARE,
+        weighted(uniform(s.number, 123), (4, 2, 2, 1)),
+        _NO,
     )
     source, medium, campaign = tags["utm_source"], tags["utm_medium"], tags["utm_campaign"]
     misspelt = source
@@ -315,7 +367,7 @@ def arrivals(world: World, s: Sessions, ads: Catalogue, clicks: Clicks, mailing_
     query = pc.if_else(
         pc.greater(pc.utf8_length(joined), 0), text("?", pc.utf8_slice_codeunits(joined, 1)), pa.scalar("")
     )
-    return Arrivals(landing, _referrers(s, channel, entry, plan, u), tags, click_ids, query)
+    return Arrivals(landing, _referrers(s, channel, plan, u), tags, click_ids, query)
 
 
 def _landing_pages(s: Sessions, ads: Catalogue, kind: Ints, channel: Ints, entry: Ints) -> Ints:
@@ -329,21 +381,31 @@ def _landing_pages(s: Sessions, ads: Catalogue, kind: Ints, channel: Ints, entry
     named = {"home": P_HOME, "shop": P_SHOP, "studio": P_STUDIO, "business": P_BUSINESS}
     ad_page = np.array([named[p.landing] for p in facts.CAMPAIGN_PLANS])[ads.plan[np.maximum(entry, 0)]]
     ad_page = np.where((ad_page == P_SHOP) & (kind == facts.SHOP), shelf, ad_page)
-    editorial = np.isin(channel, [facts.CHANNEL[c] for c in ("Organic Search", "AI Assistant", "Organic Social")])
+    editorial = np.isin(
+        channel, [facts.CHANNEL[c] for c in ("Organic Search", "AI Assistant", "Organic Social")]
+    )
     page = np.where(editorial & (u < 0.4), blog, np.where((kind == facts.SHOP) & (u > 0.6), shelf, home))
     page = np.where(entry >= 0, ad_page, page)
     page = np.where((channel == facts.CHANNEL["Direct"]) & (u < 0.5), P_HOME, page)
     return np.where(s.is_app, P_APP, page)
 
 
-def _referrers(s: Sessions, channel: Ints, entry: Ints, plan: Ints, u: np.ndarray) -> pa.Array:
+def _referrers(s: Sessions, channel: Ints, plan: Ints, u: Floats) -> pa.Array:
     """The external page that a session came from, null for none."""
     choices: list[str | None] = [
-        None, "https://www.google.com/", "https://www.bing.com/", "https://duckduckgo.com/",
-        "https://www.facebook.com/", "https://www.instagram.com/", "https://www.linkedin.com/",
-        "https://www.youtube.com/", "https://chatgpt.com/", "https://www.perplexity.ai/",
-        "https://www.couponclub.example/fjordlight", *REFERRAL_SITES,
-    ]  # fmt: skip
+        None,
+        "https://www.google.com/",
+        "https://www.bing.com/",
+        "https://duckduckgo.com/",
+        "https://www.facebook.com/",
+        "https://www.instagram.com/",
+        "https://www.linkedin.com/",
+        "https://www.youtube.com/",
+        "https://chatgpt.com/",
+        "https://www.perplexity.ai/",
+        "https://www.couponclub.example/fjordlight",
+        *REFERRAL_SITES,
+    ]
     position = np.zeros(len(s.at), dtype=np.int64)
     touch = s.touch >= 0
 
@@ -362,10 +424,10 @@ def _referrers(s: Sessions, channel: Ints, entry: Ints, plan: Ints, u: np.ndarra
     return pick(choices, position)
 
 
-# ------------------------------------------------------------------------------------------------------ events
+# -------------------------------------------------------------------------------------------------- events
 @dataclass(frozen=True)
 class Marks:
-    """What is known to happen in sessions: for touches and for app sessions (by position in the app's list)."""
+    """What is known to happen in sessions, by touch and by app session."""
 
     order_of_touch: Ints  # order number or -1, by touch
     newsletter_touch: Bools
@@ -417,7 +479,11 @@ def events(
     referred = sign_up & marks.referred[person]
     pages = 1 + np.minimum((-np.log(1 - uniform(s.number, 131)) * 1.0).astype(np.int64), 8)
     pages = np.where(s.bot, 1 + (mix(s.number, 132) % np.uint64(10)).astype(np.int64), pages) + lead + sign_up
-    logs_in = (s.is_app & (app_event == E["login"])) | (s.is_app & (uniform(s.number, 133) < 0.5)) | flag(marks.account_touch)
+    logs_in = (
+        (s.is_app & (app_event == E["login"]))
+        | (s.is_app & (uniform(s.number, 133) < 0.5))
+        | flag(marks.account_touch)
+    )
     counts = np.zeros((n, len(EVENTS)), dtype=np.int64)
     counts[:, E["session_start"]] = 1
     counts[:, E["page_view"]] = np.where(s.is_app, 1, pages)
@@ -426,7 +492,9 @@ def events(
     counts[:, E["begin_checkout"]] = checkouts
     counts[:, E["purchase"]] = ordered
     counts[:, E["newsletter_sign_up"]] = flag(marks.newsletter_touch)
-    counts[:, E["chat_started"]] = human & ~s.is_app & (uniform(s.number, 135) < np.array([0.006, 0.012, 0.03])[kind])
+    counts[:, E["chat_started"]] = (
+        human & ~s.is_app & (uniform(s.number, 135) < np.array([0.006, 0.012, 0.03])[kind])
+    )
     counts[:, E["generate_lead"]] = lead
     counts[:, E["sign_up"]] = sign_up
     counts[:, E["referral_sign_up"]] = referred
@@ -453,9 +521,10 @@ def events(
     at = np.where(rank == 0, s.at[session], np.where(rank == 1, s.at[session] + 200_000, at))
 
     product = np.where(
-        ordered[session] & (copy == 0), orders.product[np.maximum(order[session], 0)],
+        ordered[session] & (copy == 0),
+        orders.product[np.maximum(order[session], 0)],
         weighted(uniform(number, 137), [p[5] for p in facts.PRODUCTS]),
-    )  # fmt: skip
+    )
     page = _pages(event, rank, how.landing[session], kind[session], product, number, s.is_app[session])
     commerce = np.isin(event, [E[x] for x in ("view_item", "add_to_cart", "begin_checkout", "purchase")])
     purchase = event == E["purchase"]
@@ -464,7 +533,9 @@ def events(
     order_row = np.maximum(order[session], 0)
     value = np.where(purchase, orders.value[order_row], price)
     trial = event == E["start_trial"]
-    item = pick(_item_texts().ravel().tolist(), market[session] * len(facts.PRODUCTS) + product, commerce & ~purchase)
+    item = pick(
+        _item_texts().ravel().tolist(), market[session] * len(facts.PRODUCTS) + product, commerce & ~purchase
+    )
     items = pc.if_else(pa.array(purchase), orders.items.take(pa.array(order_row)), item)
 
     url = pick([page_url for page_url, _ in PAGES], page)
@@ -475,7 +546,9 @@ def events(
 
     late = uniform(number, 139) < facts.LATE_EVENT_SHARE
     delay = np.where(
-        late, HOUR + (uniform(number, 140) * (3 * DAY - 2 * HOUR)).astype(np.int64), 2 * SECOND + (uniform(number, 141) * 10 * MINUTE).astype(np.int64)
+        late,
+        HOUR + (uniform(number, 140) * (3 * DAY - 2 * HOUR)).astype(np.int64),
+        2 * SECOND + (uniform(number, 141) * 10 * MINUTE).astype(np.int64),
     )
     sess = pa.array(session)
 
@@ -483,7 +556,9 @@ def events(
         return column.take(sess)
 
     logged = s.logged_in & human
-    with_user = logged[session] | (event == E["sign_up"]) | (event == E["start_trial"]) | (event == E["login"])
+    with_user = (
+        logged[session] | (event == E["sign_up"]) | (event == E["start_trial"]) | (event == E["login"])
+    )
     with_user &= human[session]
     user_id = pick(names.user_ids(np.arange(world.people)), person[session], with_user)
     numbers_in_cookie = _session_numbers(s)
@@ -513,7 +588,9 @@ def events(
         language=of_session(pick(languages, market * 2 + (uniform(person, 145) < 0.2))),
         country=pick(facts.MARKETS, market[session], place[session]),
         city=pick(cities, city[session], place[session] & human[session]),
-        engagement_time_msec=np.where(s.bot[session], 0, (uniform(number, 146) ** 2 * 90_000).astype(np.int64)),
+        engagement_time_msec=np.where(
+            s.bot[session], 0, (uniform(number, 146) ** 2 * 90_000).astype(np.int64)
+        ),
         consent_analytics=of_session(pick(consents, s.consent_analytics)),
         consent_ads=of_session(pick(consents, s.consent_ads)),
         traffic_type=pick(["internal"], np.zeros(len(session), int), s.internal[session]),
@@ -522,18 +599,28 @@ def events(
         currency=pick(facts.CURRENCIES, market[session], commerce | trial),
         coupon=only(orders.coupon.take(pa.array(order_row)), purchase),
         items=items,
-        form_id=pick(["quote-request", "newsletter-footer"], event == E["newsletter_sign_up"],
-                     (event == E["newsletter_sign_up"]) | (event == E["generate_lead"])),
-        method=pick(["email", "google"], uniform(person[session], 147) < 0.3,
-                    (event == E["sign_up"]) | (event == E["login"])),
+        form_id=pick(
+            ["quote-request", "newsletter-footer"],
+            event == E["newsletter_sign_up"],
+            (event == E["newsletter_sign_up"]) | (event == E["generate_lead"]),
+        ),
+        method=pick(
+            ["email", "google"],
+            uniform(person[session], 147) < 0.3,
+            (event == E["sign_up"]) | (event == E["login"]),
+        ),
         plan=pick(facts.PLANS, plan_of(person)[session], trial),
-        referral_code=only(of_session(pick(referral_codes, person)),
-                           (event == E["invite_sent"]) | (event == E["referral_sign_up"])),
+        referral_code=only(
+            of_session(pick(referral_codes, person)),
+            (event == E["invite_sent"]) | (event == E["referral_sign_up"]),
+        ),
         is_bot=s.bot[session],
-    )  # fmt: skip
+    )
     repeated = np.flatnonzero(uniform(number, 148) < facts.REPEATED_EVENT_SHARE)
     again = result.take(pa.array(repeated))
-    later = pa.array((at + delay)[repeated] + MINUTE + (uniform(number[repeated], 149) * 6 * HOUR).astype(np.int64))
+    later = pa.array(
+        (at + delay)[repeated] + MINUTE + (uniform(number[repeated], 149) * 6 * HOUR).astype(np.int64)
+    )
     again = again.set_column(2, "visible_at", later.cast(pa.timestamp("us")))
     result = pa.concat_tables([result, again]).combine_chunks()
     occurred = np.r_[at, at[repeated]]
@@ -541,8 +628,17 @@ def events(
     return result.take(pa.array(keep[np.argsort(occurred[keep], kind="stable")]))
 
 
-POINTS = ("purchase", "newsletter_sign_up", "generate_lead", "sign_up", "start_trial", "activation_complete",
-          "pql_reached", "invite_sent", "referral_sign_up")  # fmt: skip
+POINTS = (
+    "purchase",
+    "newsletter_sign_up",
+    "generate_lead",
+    "sign_up",
+    "start_trial",
+    "activation_complete",
+    "pql_reached",
+    "invite_sent",
+    "referral_sign_up",
+)
 
 
 def plan_of(person: Ints) -> Ints:
@@ -564,13 +660,33 @@ def _software(s: Sessions) -> tuple[pa.Array, pa.Array]:
     who = np.where(s.person >= 0, s.person * 2 + s.second, s.number)
     u = uniform(who, 151)
     system = np.select(
-        [s.device == 0, s.device == 1], [weighted(u, (0.55, 0.45)), 2 + weighted(u, (0.6, 0.35, 0.05))], weighted(u, (0.7, 0.3))
+        [s.device == 0, s.device == 1],
+        [weighted(u, (0.55, 0.45)), 2 + weighted(u, (0.6, 0.35, 0.05))],
+        weighted(u, (0.7, 0.3)),
     )
-    browser = np.where(system == 0, 1, np.where(system == 1, weighted(uniform(who, 152), (0.75, 0, 0, 0.05, 0.2)),
-                       weighted(uniform(who, 152), (0.65, 0.08, 0.17, 0.1))))  # fmt: skip
+    browser = np.where(
+        system == 0,
+        1,
+        np.where(
+            system == 1,
+            weighted(uniform(who, 152), (0.75, 0, 0, 0.05, 0.2)),
+            weighted(uniform(who, 152), (0.65, 0.08, 0.17, 0.1)),
+        ),
+    )
     browser = np.where(s.bot, 5 + weighted(uniform(s.number, 153), (0.6, 0.25, 0.15)), browser)
-    browsers = ("Chrome", "Safari", "Edge", "Firefox", "Samsung Internet", "HeadlessChrome", "Googlebot", "AhrefsBot")
-    return pick(("iOS", "Android", "Windows", "Macintosh", "Linux"), np.where(s.bot, 4, system)), pick(browsers, browser)
+    browsers = (
+        "Chrome",
+        "Safari",
+        "Edge",
+        "Firefox",
+        "Samsung Internet",
+        "HeadlessChrome",
+        "Googlebot",
+        "AhrefsBot",
+    )
+    return pick(("iOS", "Android", "Windows", "Macintosh", "Linux"), np.where(s.bot, 4, system)), pick(
+        browsers, browser
+    )
 
 
 def _pages(
@@ -581,17 +697,28 @@ def _pages(
     wander = np.select(
         [kind == facts.SHOP, kind == facts.SAAS],
         [
-            np.where(w % np.uint64(3) == 0, P_CATEGORY + (w % np.uint64(5)).astype(np.int64),
-                     P_PRODUCT + (w % np.uint64(len(facts.PRODUCTS))).astype(np.int64)),
+            np.where(
+                w % np.uint64(3) == 0,
+                P_CATEGORY + (w % np.uint64(5)).astype(np.int64),
+                P_PRODUCT + (w % np.uint64(len(facts.PRODUCTS))).astype(np.int64),
+            ),
             np.array([P_PRICING, P_STUDIO, P_BLOG + 3, P_HOME])[(w % np.uint64(4)).astype(np.int64)],
         ],
         np.array([P_PROJECTS, P_BUSINESS, P_BLOG + 4, P_CONTACT])[(w % np.uint64(4)).astype(np.int64)],
-    )  # fmt: skip
+    )
     fixed = {
-        "add_to_cart": P_CART, "begin_checkout": P_CHECKOUT, "purchase": P_THANKS, "newsletter_sign_up": P_NEWSLETTER,
-        "generate_lead": P_CONTACT, "sign_up": P_SIGNUP, "referral_sign_up": P_SIGNUP, "start_trial": P_APP,
-        "activation_complete": P_APP, "pql_reached": P_APP, "invite_sent": P_APP,
-    }  # fmt: skip
+        "add_to_cart": P_CART,
+        "begin_checkout": P_CHECKOUT,
+        "purchase": P_THANKS,
+        "newsletter_sign_up": P_NEWSLETTER,
+        "generate_lead": P_CONTACT,
+        "sign_up": P_SIGNUP,
+        "referral_sign_up": P_SIGNUP,
+        "start_trial": P_APP,
+        "activation_complete": P_APP,
+        "pql_reached": P_APP,
+        "invite_sent": P_APP,
+    }
     page = np.where(rank <= 1, landing, wander)
     page = np.where(event == E["view_item"], P_PRODUCT + product, page)
     for name, code in fixed.items():
