@@ -843,7 +843,7 @@ def _associations(request: Request, world: World, body: Any) -> Any:
             missing.append(wanted)
             continue
         to = [
-            {"toObjectId": int(t), "associationTypes": _types(from_kind, to_kind, labels)}
+            {"toObjectId": t, "associationTypes": _types(from_kind, to_kind, labels)}
             for t, labels in targets
         ]
         results.append({"from": {"id": wanted}, "to": to})
@@ -871,7 +871,7 @@ def _associations_of_one(request: Request, world: World, _: Any) -> Any:
     targets = now.links.get((from_kind, to_kind), {}).get(record_id, [])
     return {
         "results": [
-            {"toObjectId": int(target), "associationTypes": _types(from_kind, to_kind, labels)}
+            {"toObjectId": target, "associationTypes": _types(from_kind, to_kind, labels)}
             for target, labels in targets
         ]
     }

@@ -260,7 +260,6 @@ def _product(row: Mapping[str, Any]) -> dict[str, Any]:
         "shippable": None,
         "statement_descriptor": None,
         "tax_code": None,
-        "type": "service",
         "unit_label": None,
         "updated": created,
         "url": None,
@@ -274,7 +273,6 @@ def _price(row: Mapping[str, Any]) -> dict[str, Any]:
             "aggregate_usage": None,
             "interval": row["interval"],
             "interval_count": 1,
-            "trial_period_days": None,
             "usage_type": "licensed",
         }
     return {
@@ -330,34 +328,12 @@ def _subscription(row: Mapping[str, Any], books: Books, at: datetime) -> dict[st
     start, end = _period(row, state, at)
     price = _price(books.prices[state["price_id"]])
     item_id = "si_" + digest(row["subscription_id"], length=14)
-    plan = {
-        "id": price["id"],
-        "object": "plan",
-        "active": True,
-        "aggregate_usage": None,
-        "amount": price["unit_amount"],
-        "amount_decimal": price["unit_amount_decimal"],
-        "billing_scheme": "per_unit",
-        "created": price["created"],
-        "currency": price["currency"],
-        "interval": state["interval"],
-        "interval_count": 1,
-        "livemode": True,
-        "metadata": {},
-        "nickname": price["nickname"],
-        "product": price["product"],
-        "tiers_mode": None,
-        "transform_usage": None,
-        "trial_period_days": None,
-        "usage_type": "licensed",
-    }
     item = {
         "id": item_id,
         "object": "subscription_item",
         "billing_thresholds": None,
         "created": epoch(row["created_at"]),
         "metadata": {},
-        "plan": plan,
         "price": price,
         "quantity": state["quantity"],
         "subscription": row["subscription_id"],
@@ -418,8 +394,6 @@ def _subscription(row: Mapping[str, Any], books: Books, at: datetime) -> dict[st
         "pending_invoice_item_interval": None,
         "pending_setup_intent": None,
         "pending_update": None,
-        "plan": plan,
-        "quantity": state["quantity"],
         "schedule": None,
         "start_date": epoch(row["created_at"]),
         "status": state["status"],
@@ -726,7 +700,7 @@ def _render(world: World, name: str) -> list[Item]:
         for row in _subscription_rows(world):
             shown_subscription = _subscription(row, books, now)
             if shown_subscription is not None:
-                price = shown_subscription["plan"]["id"]
+                price = shown_subscription["items"]["data"][0]["price"]["id"]
                 facets = {
                     "status": shown_subscription["status"],
                     "price": price,
