@@ -164,23 +164,30 @@ steps as (
     where subject_id is not null
 ),
 
-furthest as (
+ordered as (
     select
         steps.*,
-        max(stage_order) over (
+        row_number() over (
             partition by funnel, subject, subject_id
-            order by occurred_at, stage_order nulls last
+            order by occurred_at asc, stage_order asc nulls last, is_inferred asc, owner_id asc nulls last
+        ) as step_number
+    from steps
+),
+
+furthest as (
+    select
+        ordered.*,
+        max(stage_order) over (
+            partition by funnel, subject, subject_id order by step_number
             rows between unbounded preceding and 1 preceding
         ) as furthest_before
-    from steps
+    from ordered
 ),
 
 previous as (
     select
         furthest.*,
-        lag(stage) over (
-            partition by funnel, subject, subject_id order by occurred_at, stage_order nulls last
-        ) as previous_stage
+        lag(stage) over (partition by funnel, subject, subject_id order by step_number) as previous_stage
     from furthest
     where
         -- An event does not take anybody back, and only what is in the funnel can be lost.
@@ -192,21 +199,11 @@ previous as (
 sequenced as (
     select
         previous.*,
-        lead(stage) over (
-            partition by funnel, subject, subject_id order by occurred_at, stage_order nulls last
-        ) as next_stage,
-        lead(stage_order) over (
-            partition by funnel, subject, subject_id order by occurred_at, stage_order nulls last
-        ) as next_order,
-        lead(occurred_at) over (
-            partition by funnel, subject, subject_id order by occurred_at, stage_order nulls last
-        ) as exited_at,
-        lead(is_inferred) over (
-            partition by funnel, subject, subject_id order by occurred_at, stage_order nulls last
-        ) as is_exit_inferred,
-        row_number() over (
-            partition by funnel, subject, subject_id, stage order by occurred_at
-        ) as stint_number
+        lead(stage) over (partition by funnel, subject, subject_id order by step_number) as next_stage,
+        lead(stage_order) over (partition by funnel, subject, subject_id order by step_number) as next_order,
+        lead(occurred_at) over (partition by funnel, subject, subject_id order by step_number) as exited_at,
+        lead(is_inferred) over (partition by funnel, subject, subject_id order by step_number)
+            as is_exit_inferred
     from previous
     where previous_stage is null or previous_stage <> stage
 ),
