@@ -25,7 +25,8 @@ case {{ rule }}.operator
 end
 {%- endmacro %}
 
-{# One row per rule of `source` and row of `relation` (known by `keys`) that meets all of the rule's conditions. #}
+{# One row per rule of `source` and row of `relation` (known by `keys`) that meets all of the rule's
+   conditions. #}
 {% macro matched_rules(source, relation, keys, fields) %}
 select
     rules.rule_id,

@@ -1,5 +1,6 @@
--- Conservation: in attribution_channels and attribution_campaigns, each date basis and model has the conversions and the
--- value of fct_conversions, type by type; every conversion has its rows in fct_attribution.
+-- Conservation: in attribution_channels and attribution_campaigns, each date basis and model has the
+-- conversions and the value of fct_conversions, type by type; every conversion has its rows in
+-- fct_attribution.
 with
 conversions as (
     select

@@ -1,4 +1,5 @@
--- Conservation: every model's credits of every conversion add up to 1 within 1e-9, and no credit is negative.
+-- Conservation: every model's credits of every conversion add up to 1 within 1e-9, and no credit is
+-- negative.
 select
     conversion_id
     {%- for model in attribution_models() %},

@@ -1,5 +1,5 @@
--- Conservation: channel_economics credits each model and date basis with all counted billings and refunds, and
--- int_revenue_events holds every line of its sources.
+-- Conservation: channel_economics credits each model and date basis with all counted billings and refunds,
+-- and int_revenue_events holds every line of its sources.
 with
 lines as (
     select

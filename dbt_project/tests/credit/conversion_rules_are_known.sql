@@ -1,5 +1,5 @@
-{# Each rule's fields are known to its source, all rows of a rule speak of one source and type, and a rule on web events
-   names its event: what breaks this would match nothing, silently. #}
+{# Each rule's fields are known to its source, all rows of a rule speak of one source and type, and a rule on
+   web events names its event: what breaks this would match nothing, silently. #}
 with
 known as (
     {%- for source, fields in {

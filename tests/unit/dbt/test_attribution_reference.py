@@ -1,8 +1,8 @@
 """The attribution models held against an independent implementation in plain Python.
 
-What belongs here: random histories (hypothesis) that go through the compiled SQL of int_conversion_windows and
-fct_attribution, and through loops that follow the definitions word by word; both must agree to 1e-9. The SQL is what
-dbt compiles from the project, not a copy.
+What belongs here: random histories (hypothesis) that go through the compiled SQL of int_conversion_windows
+and fct_attribution, and through loops that follow the definitions word by word; both must agree to 1e-9.
+The SQL is what dbt compiles from the project, not a copy.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Touch:
 
 @dataclass(frozen=True)
 class Conversion:
-    """One conversion; `anchor` is the hour of the opportunity's creation for deals, else of the conversion."""
+    """One conversion; `anchor` is the hour of a deal's creation, else of the conversion."""
 
     id: str
     type: str

@@ -1,5 +1,5 @@
-{# The one place where credits become counts and values: every report in long form adds up these rows. Values are
-   summed as double and rounded once, here. #}
+{# The one place where credits become counts and values: every report in long form adds up these rows. Values
+   are summed as double and rounded once, here. #}
 with
 credits as (
     select

@@ -1,8 +1,8 @@
 -- depends_on: {{ ref('int_changed_persons') }}, {{ ref('int_person_accounts') }}
-{# The conversions whose attribution must be written anew: new or different from what fct_attribution holds, gone from
-   fct_conversions, or touched by a changed person. A person's old account is found by the rows that credit the person
-   (touch_person_id), the new one by membership. Nothing to carry over: until fct_attribution is rewritten it still
-   differs. #}
+{# The conversions whose attribution must be written anew: new or different from what fct_attribution holds,
+   gone from fct_conversions, or touched by a changed person. A person's old account is found by the rows
+   that credit the person (touch_person_id), the new one by membership. Nothing to carry over: until
+   fct_attribution is rewritten it still differs. #}
 {%- set held = held_relation('fct_attribution') %}
 with
 windows as (

@@ -1,6 +1,6 @@
-{# Which touches a conversion may credit: those of its scope (the account's persons or one person), from window_from
-   (inclusive) to converted_at, and after cycle_from (exclusive), where the cycle before ended. window_hash changes
-   with everything that fct_attribution keeps of a conversion. #}
+{# Which touches a conversion may credit: those of its scope (the account's persons or one person), from
+   window_from (inclusive) to converted_at, and after cycle_from (exclusive), where the cycle before ended.
+   window_hash changes with everything that fct_attribution keeps of a conversion. #}
 with
 conversions as (
     select

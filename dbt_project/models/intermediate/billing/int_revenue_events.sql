@@ -1,18 +1,19 @@
-{# Every revenue line once, with its customer and in the reporting currency. Lines that do not count stay, with the
-   reason: the counted lines and the excluded ones are together all lines of the sources.
+{# Every revenue line once, with its customer and in the reporting currency. Lines that do not count stay,
+   with the reason: the counted lines and the excluded ones are together all lines of the sources.
 
    Which claim of an order counts (order numbers compare trimmed and in lower case):
    1. A test order (one line flagged is enough) does not count, nor its refunds.
-   2. Within a source, a line with the same order, product, quantity and amount as a line that is an hour or more
-      older is the same line sent again. A web purchase is one event per order: each later one is a repeat.
-   3. Sources that report the same order number within order_claim_window_days of each other mean one order. Billing
-      wins over web events; among billing sources the first report wins (ties: by source_relation).
-   4. A web purchase without an order number cannot be held against billing: it counts only where no billing source
-      reports orders.
+   2. Within a source, a line with the same order, product, quantity and amount as a line that is an hour or
+      more older is the same line sent again. A web purchase is one event per order: each later one is a
+      repeat.
+   3. Sources that report the same order number within order_claim_window_days of each other mean one order.
+      Billing wins over web events; among billing sources the first report wins (ties: by source_relation).
+   4. A web purchase without an order number cannot be held against billing: it counts only where no billing
+      source reports orders.
    5. Refunds count from the source whose order counts, or from the only source that has them.
 
-   Each line belongs to one conversion at most (billing_reference): the subscription or the deal that it bills, else
-   its order; a refund belongs where its order does. #}
+   Each line belongs to one conversion at most (billing_reference): the subscription or the deal that it
+   bills, else its order; a refund belongs where its order does. #}
 with
 purchases as (
     select distinct
@@ -172,7 +173,8 @@ placed as (
             else coalesce(orders.is_test, 0)
         end = 1 or lines.is_test as is_test_order,
         orders.is_counted_web_claim,
-        -- Not the order's number but the number that the line speaks of: refunds name the order that they undo.
+        -- Not the order's number but the number that the line speaks of: refunds name the order that they
+        -- undo.
         case
             when lines.event_type = 'refund' then lines.original_order_number
             else lines.order_number

@@ -1,5 +1,5 @@
-{# Subscription versions with their customer and MRR in the reporting currency at the rate of the subscription's first
-   day: exchange rates must not look like expansion or contraction. #}
+{# Subscription versions with their customer and MRR in the reporting currency at the rate of the
+   subscription's first day: exchange rates must not look like expansion or contraction. #}
 with
 versions as (
     select

@@ -1,5 +1,5 @@
-{# Everything that a rule of conversion_rules calls a conversion, before repeats of the same conversion are joined
-   (fct_conversions does that): one row per rule and record, in the terms of conversions. #}
+{# Everything that a rule of conversion_rules calls a conversion, before repeats of the same conversion are
+   joined (fct_conversions does that): one row per rule and record, in the terms of conversions. #}
 with
 contacts as (
     select

@@ -1,5 +1,5 @@
-{# The web and product events that some rule of conversion_rules names. The semi-join on the event's name comes first:
-   it leaves a few per cent of the events for the conditions. #}
+{# The web and product events that some rule of conversion_rules names. The semi-join on the event's name
+   comes first: it leaves a few per cent of the events for the conditions. #}
 with
 events as (
     select

@@ -1,5 +1,6 @@
-{# New customers by the credits of the conversion that made them customers, with what they have brought in since: the
-   base of lifetime value and payback. Revenue and margin are whole-life to as_of, on the day of the acquisition. #}
+{# New customers by the credits of the conversion that made them customers, with what they have brought in
+   since: the base of lifetime value and payback. Revenue and margin are whole-life to as_of, on the day of
+   the acquisition. #}
 with
 acquisitions as (
     select

@@ -1,6 +1,7 @@
-{# Billings and refunds by the credits of the conversion that they belong to (billing_reference). On the date basis
-   conversion a line stands on its own day, so that a refund stands in its own month; on the basis touch it stands on
-   the touch's day. A line that belongs to no conversion is `(unattributed)`: the totals are those of all lines. #}
+{# Billings and refunds by the credits of the conversion that they belong to (billing_reference). On the date
+   basis conversion a line stands on its own day, so that a refund stands in its own month; on the basis
+   touch it stands on the touch's day. A line that belongs to no conversion is `(unattributed)`: the totals
+   are those of all lines. #}
 with
 lines as (
     select

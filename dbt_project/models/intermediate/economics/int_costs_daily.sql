@@ -1,6 +1,6 @@
-{# Costs that are no media spend, spread evenly over the days of their period, at the rate of the period's first day.
-   A cost without channel takes its campaign's; a cost without either is shared over the channels by their media spend
-   of that month (no media spend that month: `(not set)`). #}
+{# Costs that are no media spend, spread evenly over the days of their period, at the rate of the period's
+   first day. A cost without channel takes its campaign's; a cost without either is shared over the channels
+   by their media spend of that month (no media spend that month: `(not set)`). #}
 with
 costs as (
     select

@@ -1,6 +1,6 @@
-{# What each customer has brought in so far, after refunds: revenue, and gross margin from the lines' own cost where it
-   is known, else by the margin of the business that the line belongs to (seed gross_margins). A business without a
-   margin leaves the gross margin unknown: consumers must then speak of revenue. #}
+{# What each customer has brought in so far, after refunds: revenue, and gross margin from the lines' own
+   cost where it is known, else by the margin of the business that the line belongs to (seed gross_margins).
+   A business without a margin leaves the gross margin unknown: consumers must then speak of revenue. #}
 with
 lines as (
     select

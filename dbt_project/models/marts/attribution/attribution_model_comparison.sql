@@ -1,6 +1,7 @@
-{# The models side by side for one period, channel and conversion type, and beside them what others say: the ad
-   platforms' own claims (they overlap, so they are never added to ours), what the customers themselves answered, and
-   what incrementality tests found. Claims and tests know no conversion type: they repeat on each type's row. #}
+{# The models side by side for one period, channel and conversion type, and beside them what others say: the
+   ad platforms' own claims (they overlap, so they are never added to ours), what the customers themselves
+   answered, and what incrementality tests found. Claims and tests know no conversion type: they repeat on
+   each type's row. #}
 with
 daily as (
     select
@@ -27,8 +28,8 @@ claims as (
     group by date, coalesce(channel, '(not set)')
 ),
 
--- What a person said: the survey's answer first, else the CRM's field. Patterns of the seed are looked for in the
--- answer; of several the first of the seed's own order counts.
+-- What a person said: the survey's answer first, else the CRM's field. Patterns of the seed are looked for
+-- in the answer; of several the first of the seed's own order counts.
 answers as (
     select
         coalesce(by_email.person_id, by_contact.person_id) as person_id,

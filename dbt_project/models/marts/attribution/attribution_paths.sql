@@ -1,5 +1,5 @@
-{# Exposure form: D,A,B,B,C,D,C,C becomes D,A,B,C,D,C. A path is a JSON array, so a channel's name may hold anything.
-   path_id is its digest with the type: paths can be longer than what tools index. #}
+{# Exposure form: D,A,B,B,C,D,C,C becomes D,A,B,C,D,C. A path is a JSON array, so a channel's name may hold
+   anything. path_id is its digest with the type: paths can be longer than what tools index. #}
 with
 touches as (
     select

@@ -7,8 +7,8 @@
         meta={'rewrite': [{'changes': 'int_changed_conversions', 'keys': ['conversion_id']}]},
     )
 }}
-{# All models come from one pass: touches are placed on the paths of their conversions once, and each model is an
-   expression over the position. #}
+{# All models come from one pass: touches are placed on the paths of their conversions once, and each model
+   is an expression over the position. #}
 with
 windows as (
     select

@@ -1,6 +1,6 @@
-{# Candidates of the same conversion are joined here: a person's candidates of one type are one conversion while less
-   than repeat_after_days (seed conversion_types) lie between each and the one before. 0: every candidate counts (the
-   claims of one order have met in int_revenue_events); empty: once in a person's life. #}
+{# Candidates of the same conversion are joined here: a person's candidates of one type are one conversion
+   while less than repeat_after_days (seed conversion_types) lie between each and the one before. 0: every
+   candidate counts (the claims of one order have met in int_revenue_events); empty: once in a person's life. #}
 with
 candidates as (
     select

@@ -1,5 +1,5 @@
-{# Costs know no model and no date basis: a channel's costs of a period stand in each slice (date_basis, model) once.
-   Everything else is attributed. Division by nothing gives NULL, never 0. #}
+{# Costs know no model and no date basis: a channel's costs of a period stand in each slice (date_basis,
+   model) once. Everything else is attributed. Division by nothing gives NULL, never 0. #}
 with
 media as (
     select

@@ -1,5 +1,6 @@
-{# What the sources hold (counted in raw by staging, independently of the canonical mapping) against what came out
-   here: rows of every entity, spend of ads, amounts of revenue, per day. A source that counts nothing is not listed. #}
+{# What the sources hold (counted in raw by staging, independently of the canonical mapping) against what
+   came out here: rows of every entity, spend of ads, amounts of revenue, per day. A source that counts
+   nothing is not listed. #}
 {%- set ours = ['control_totals', 'quarantined_records'] %}
 {%- set in_marts = ['revenue_events'] %}
 with
