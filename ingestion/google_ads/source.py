@@ -24,7 +24,7 @@ from ingestion.records import Column, Table
 from ingestion.settings import Connection
 from ingestion.sources import Context, Done, Item, Page, Resource, System
 
-DAYS_PER_QUERY = 31
+DAYS_PER_QUERY = 61
 FIRST_LOAD_DAYS = 730
 DEFAULT_RESTATEMENT_DAYS = 28
 CLICK_DAYS = 90
@@ -247,7 +247,12 @@ def performance(context: Context) -> Iterator[Item]:
 
 
 def clicks(context: Context) -> Iterator[Item]:
-    """Single clicks, one query a day, at most 90 days back; a day is final once it has passed."""
+    """Single clicks, one query a day, at most 90 days back; a day is final once it has passed.
+
+    Only where the list of systems says that this connection provides `ad_clicks`: it costs a query a day and account.
+    """
+    if "ad_clicks" not in context.connection.entities:
+        return
     client, method = client_for(context.connection), setting(context.connection, "METHOD") or ""
     today = account_today(client, context, method)
     first, last = window(context, CLICKS.name, today, restatement_days=2)

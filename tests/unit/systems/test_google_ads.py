@@ -144,6 +144,9 @@ def test_clicks_are_asked_for_day_by_day_and_not_beyond_what_is_kept(vendor: Ven
 
     vendor.on(STREAM, answer)
     list(source.clicks(context_of("google_ads", values={"START_DATE": "2025-01-01"})))
+    assert not queries  # not asked for
+    context = context_of("google_ads", values={"START_DATE": "2025-01-01"}, entities=("ad_clicks",))
+    list(source.clicks(context))
     days = [gaql for gaql in queries if "click_view" in gaql]
     assert len(days) == source.CLICK_DAYS
     assert "segments.date = '2026-03-17'" in days[0]

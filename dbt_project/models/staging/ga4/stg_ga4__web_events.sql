@@ -24,7 +24,7 @@ final as (
         currency,
         referral_code,
         traffic_type,
-        params,
+        event_params,
         case when ga_session_id is not null then client_id || '.' || ga_session_id end as session_id,
         coalesce(manual_source, {{ ga4_url_value('page_location', 'utm_source') }}) as utm_source,
         coalesce(manual_medium, {{ ga4_url_value('page_location', 'utm_medium') }}) as utm_medium,
@@ -79,5 +79,5 @@ final as (
     'value': 'event_value',
     'currency': 'upper(currency)',
     'referral_code': 'referral_code',
-    'properties': 'params',
+    'properties': 'event_params',
 }) }}

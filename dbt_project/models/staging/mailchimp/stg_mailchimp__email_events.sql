@@ -1,7 +1,8 @@
 {{ config(enabled=provides('mailchimp', 'email_events')) }}
 
 -- There is no event "delivered": what was sent and did not bounce is taken as delivered at the sending time. A machine
--- open is one that the vendor marks as fetched by a mail client's proxy (is_proxy_open in the open details).
+-- open is one that the vendor marks as fetched by a mail client's proxy (is_proxy_open in the open details), and where it
+-- does not say, one from the network of Apple's proxy.
 with campaigns as (
     select * from {{ source('raw_mailchimp', 'campaigns') }}
 ),
@@ -11,7 +12,20 @@ sent_to as (
 ),
 
 activity as (
-    select * from {{ source('raw_mailchimp', 'email_activity') }}
+    select
+        source_relation,
+        campaign_id,
+        email_id,
+        email_hash,
+        email_domain,
+        action,
+        occurred_at,
+        bounce_type,
+        url,
+        ip_network,
+        cast(occurred_at as {{ text_type() }}) || ' ' || cast(nth as {{ text_type() }}) as activity_id,
+        _dlt_load_id
+    from {{ source('raw_mailchimp', 'email_activity') }}
 ),
 
 open_details as (
@@ -58,6 +72,7 @@ bounces as (
         email_domain,
         bounce_type,
         occurred_at,
+        activity_id,
         _dlt_load_id
     from activity
     where action = 'bounce'
@@ -78,7 +93,7 @@ occurrences as (
     union all
     select
         source_relation, 'bounced' as event_type, campaign_id, email_id, email_hash, email_domain, occurred_at,
-        cast(occurred_at as {{ text_type() }}) as detail, null as url, bounce_type, null as is_machine_open, _dlt_load_id
+        activity_id as detail, null as url, bounce_type, null as is_machine_open, _dlt_load_id
     from bounces
     union all
     -- A bounce whose moment the activity does not tell.
@@ -97,7 +112,7 @@ occurrences as (
     select
         activity.source_relation, 'opened' as event_type, activity.campaign_id, activity.email_id, activity.email_hash,
         activity.email_domain, activity.occurred_at, activity.activity_id as detail, null as url, null as bounce_type,
-        coalesce(open_details.is_proxy_open, false) as is_machine_open,
+        coalesce(open_details.is_proxy_open, activity.ip_network like '17.%', false) as is_machine_open,
         greatest(activity._dlt_load_id, coalesce(open_details._dlt_load_id, activity._dlt_load_id)) as _dlt_load_id
     from activity
     left join open_details
