@@ -44,7 +44,7 @@ theirs as (
     {% if to_groups %}group by {{ to_groups | join(', ') }}{% endif %}
 ),
 
-both as (
+compared as (
     select
         {% for g in groups %}coalesce(mine.g{{ loop.index }}, theirs.g{{ loop.index }}) as g{{ loop.index }}, {% endfor %}
         coalesce(mine.total, 0) as mine_total,
@@ -54,7 +54,7 @@ both as (
         on {% for g in groups %}mine.g{{ loop.index }} = theirs.g{{ loop.index }}{% if not loop.last %} and {% endif %}{% endfor %}{% if not groups %}1 = 1{% endif %}
 )
 
-select * from both
+select * from compared
 where abs(mine_total - theirs_total) > {{ tolerance }}
 {% endtest %}
 
