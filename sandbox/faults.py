@@ -84,7 +84,10 @@ class Fault:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"unknown kind of fault {self.kind!r}; known: {', '.join(sorted(KINDS))}")
-        re.compile(self.path)
+        try:
+            re.compile(self.path)
+        except re.error as error:
+            raise ValueError(f"path {self.path!r} is no regular expression: {error}") from error
 
     def meets(self, method: str, path: str, text: str) -> bool:
         """Tell whether the rule is about this request (its count is not looked at)."""

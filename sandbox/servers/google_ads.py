@@ -129,7 +129,7 @@ RESOURCES = (*METRIC_RESOURCES, "click_view")
 
 _ACCOUNT = "a.account_id, a.account_name, a.currency as account_currency, a.time_zone as account_time_zone"
 _CAMPAIGN_COLUMNS = """c.campaign_id, c.campaign_name, c.campaign_type,
-    case when c.end_date < date '{today}' then c.status else 'ENABLED' end as campaign_status,
+    case when c.end_date < {today} then c.status else 'ENABLED' end as campaign_status,
     strftime(c.start_date, '%Y-%m-%d') as campaign_start, strftime(c.end_date, '%Y-%m-%d') as campaign_end,
     cast(cast(c.campaign_id as bigint) + 1 as varchar) as budget_id,
     coalesce(c.daily_budget_minor, 0) * 10000 as budget_micros"""
@@ -137,7 +137,7 @@ _GROUP_COLUMNS = "g.ad_group_id, g.ad_group_name, g.status as ad_group_status"
 _AD_COLUMNS = """d.ad_id, d.ad_name, d.ad_type, d.status as ad_status,
     case when d.final_url is null then [] else [d.final_url] end as final_urls"""
 _JOIN_CAMPAIGN = """ad_campaigns c join ad_accounts a on a.platform = c.platform and a.account_id = c.account_id
-    and c.platform = '{platform}' and c.start_date <= date '{today}'"""
+    and c.platform = '{platform}' and c.start_date <= {today}"""
 _JOIN_GROUP = (
     _JOIN_CAMPAIGN
     + """ join ad_groups g on g.platform = c.platform and g.account_id = c.account_id
@@ -575,14 +575,13 @@ def _sql(query: gaql.Query, world: World, customer: str) -> str:
         for part in parents:
             holder = holder.setdefault(part, {})
         holder[last] = f"v{index}"
-    entities = _ENTITIES[query.resource].format(platform=PLATFORM, today=_today(world, customer))
     segmented = [n for n in query.mentioned() if n in SEGMENTS]
     with_metrics = any(name in METRICS for name in query.mentioned())
     inner = [c for c in query.conditions if c.field in SEGMENTS]
     outer = [c for c in query.conditions if c.field in ATTRIBUTES]
     having = [_condition_sql(c, world, customer) for c in query.conditions if c.field in METRICS]
     where = [f"account_id = '{customer}'", *(_condition_sql(c, world, customer) for c in outer)]
-    source = f"({entities}) e"
+    source = f"google_ads_{query.resource} e"
     if query.resource == "click_view":
         where += [_condition_sql(c, world, customer) for c in inner]
     elif with_metrics or segmented:
@@ -625,7 +624,7 @@ def _nullable(names: Iterable[str]) -> bool:
 
 
 def _prepare(world: World) -> None:
-    """Register what the platform shows at the clock: `google_ads_facts` and `google_ads_clicks`."""
+    """Make what the platform shows at the clock: `google_ads_facts` and a table for each resource."""
 
     def build() -> bool:
         table = world.company.tables["ad_performance"]
@@ -643,6 +642,13 @@ def _prepare(world: World) -> None:
             " from ad_clicks k join ad_accounts a using (platform, account_id)"
             f" where k.platform = '{PLATFORM}' and k.click_id_type = 'gclid' and k.visible_at <= {world.now_sql}"
         )
+        today = f"cast(timezone(a.time_zone, timezone('UTC', {world.now_sql})) as date)"
+        for resource, entities in _ENTITIES.items():
+            order = "account_id, click_date, gclid" if resource == "click_view" else "account_id"
+            world.sql.execute(
+                f"create or replace temp table google_ads_{resource} as"
+                f" {entities.format(platform=PLATFORM, today=today)} order by {order}"
+            )
         return True
 
     world.memo("google_ads facts", build)
