@@ -329,9 +329,7 @@ class Converter:
         extra = "cast(null as varchar)"
         if has_extra:
             patch = _literal(json.dumps(self._patch))
-            extra = f"nullif(regexp_replace(json_merge_patch(_payload, {patch}), '^[{{}}]*$', ''), '')"
-            if nested:
-                extra = _without_empty_objects(f"json_merge_patch(_payload, {patch})")
+            extra = f"nullif({_without_empty(f'json_merge_patch(_payload, {patch})', self._patch)}, '{{}}')"
         columns = ", ".join(
             f"{expressions[column.name]} as {_quoted(column.name)}"
             for column in self.table.columns
@@ -653,9 +651,14 @@ def _kind(source: str) -> str:
     )
 
 
-def _without_empty_objects(extra: str) -> str:
-    """NULL where nothing but empty objects is left of a record."""
-    return f'case when regexp_full_match({extra}, \'[{{}},]|([{{,]"[^"]*":\\{{\\}})*\\}}|\\{{\\}}\') then null else {extra} end'
+def _without_empty(extra: str, patch: Mapping[str, Any]) -> str:
+    """The JSON text without the objects that a patch emptied, the innermost first."""
+    for name, inner in patch.items():
+        if isinstance(inner, dict):
+            extra = _without_empty(extra, inner)
+            part = re.escape(json.dumps(name)) + ":[{][}]"
+            extra = f"regexp_replace({extra}, {_literal(f'{part},|,{part}|{part}')}, '', 'g')"
+    return extra
 
 
 def _collides(tree: Mapping[str, Any], steps: Sequence[str]) -> bool:

@@ -554,7 +554,7 @@ class _TableRun:
             counts = rows["_slice"].value_counts()
             self._counts.update({row["values"]: row["counts"] for row in counts.to_pylist()})
             if self._table.slice_by is not None:
-                self._open.update(self._counts)
+                self._open.update(counts.field("values").to_pylist())
 
     def _pass_slices_with_known_checksum(self) -> None:
         """Rows of slices that pages named are sent at once: their connector compared the checksum before it read."""
@@ -842,8 +842,7 @@ def loading(
     _configure()
     extraction = Extraction(connection, tables, paths, as_of, bounds, variables, system)
     clean_start(paths, connection)
-    made = pipeline(paths, connection)
-    made.sync_destination()
+    made = pipeline(paths, connection)  # its run restores state and schemas from the warehouse
     job = Job(paths, connection, _dlt_source(extraction), made, extraction, {"loader_file_format": "parquet"})
     try:
         yield job
@@ -967,7 +966,6 @@ def _keep_quarantine(paths: Paths, connection: Connection, extraction: Extractio
     extraction.close()
     _drop_working_directory(paths, connection)
     made = pipeline(paths, connection)
-    made.sync_destination()
 
     @dlt.source(name=connection.system, section=connection.system, max_table_nesting=0)
     def only_quarantine() -> Any:

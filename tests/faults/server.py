@@ -57,7 +57,9 @@ class FaultServer:
             def handle_any(self) -> None:
                 parts = urlsplit(self.path)
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                asked = Asked(self.command, parts.path, dict(parse_qsl(parts.query)), dict(self.headers), body)
+                asked = Asked(
+                    self.command, parts.path, dict(parse_qsl(parts.query)), dict(self.headers), body
+                )
                 outer.asked.append(asked)
                 reply = outer.answer(asked)
                 content = reply.content

@@ -168,7 +168,7 @@ def test_row_10_a_repeated_page(paths: Paths, server: FaultServer) -> None:
     documents[1] = {**documents[1], "paging": {"next": {"after": "2"}}}
     documents[2] = documents[1]
     server.answer = by_cursor(documents)  # type: ignore[assignment]
-    with pytest.raises(BadAnswer, match="same (page|cursor) twice"):
+    with pytest.raises(BadAnswer, match=r"same (page|cursor) twice"):
         run(paths, server)
     assert len(server.asked) == 3
 
@@ -256,8 +256,12 @@ def test_row_12_records_that_move_while_paging(paths: Paths, server: FaultServer
 
     server.answer = answer
     run(paths, server)
-    assert count(paths) < 4 or rows(paths, "select count(*) from raw_toy.contacts where amount = 99") == [(0,)]
+    assert count(paths) < 4 or rows(paths, "select count(*) from raw_toy.contacts where amount = 99") == [
+        (0,)
+    ]
     run(paths, server)
     expected = sorted((record["id"], record["properties"]["amount"]) for record in order)
     found = sorted(rows(paths, "select contact_id, amount from raw_toy.contacts"))
-    assert [(key, float(amount)) for key, amount in found] == [(key, float(amount)) for key, amount in expected]
+    assert [(key, float(amount)) for key, amount in found] == [
+        (key, float(amount)) for key, amount in expected
+    ]

@@ -41,7 +41,9 @@ ADS = Table(
     key=("date", "campaign_id", "country"),
     slice_by="date",
 )
-DROPS = Table("drops", columns=(Column("event_id", required=True), Column("name")), key=("event_id",), sliced=True)
+DROPS = Table(
+    "drops", columns=(Column("event_id", required=True), Column("name")), key=("event_id",), sliced=True
+)
 CONNECTION = Connection("toy", "main", ("1",))
 
 
@@ -53,7 +55,10 @@ def system_over_http(url: str, next_request: NextRequest | None = None, **option
         since = context.since("contacts")
         params = {"since": since.isoformat()} if since else {}
         for answer in client.pages(
-            "/contacts", next_request=next_request or after("paging.next.after"), data="results", params=params
+            "/contacts",
+            next_request=next_request or after("paging.next.after"),
+            data="results",
+            params=params,
         ):
             yield Page("contacts", body=answer.content, at="results")
 
@@ -66,7 +71,11 @@ def system_of(data: Mapping[str, Any]) -> System:
     def contacts(context: Context) -> Iterator[Item]:
         since = context.since("contacts")
         for record in data.get("contacts", []):
-            if since is None or record.get("updatedAt") is None or record["updatedAt"] >= since.isoformat()[:19]:
+            if (
+                since is None
+                or record.get("updatedAt") is None
+                or record["updatedAt"] >= since.isoformat()[:19]
+            ):
                 yield Page("contacts", records=[record])
 
     def ads(context: Context) -> Iterator[Item]:
@@ -75,7 +84,7 @@ def system_of(data: Mapping[str, Any]) -> System:
             first, last = context.bounds.date_from, context.bounds.date_to
         days = [(first + timedelta(days=n)).isoformat() for n in range((last - first).days + 1)]
         yield Page("ads", records=[record for record in data.get("ads", []) if record["date"] in days])
-        yield Done("ads", {day: None for day in days})
+        yield Done("ads", dict.fromkeys(days))
 
     def drops(context: Context) -> Iterator[Item]:
         stored = context.slices("drops")
@@ -99,7 +108,12 @@ def system_of(data: Mapping[str, Any]) -> System:
 
 
 def contact(number: int, day: int = 1, **properties: Any) -> dict[str, Any]:
-    properties = {"email": f"person{number}@customer.example", "amount": f"{number}.50", "visits": number, **properties}
+    properties = {
+        "email": f"person{number}@customer.example",
+        "amount": f"{number}.50",
+        "visits": number,
+        **properties,
+    }
     return {"id": str(number), "updatedAt": f"2026-06-{day:02}T10:00:00Z", "properties": properties}
 
 

@@ -1,0 +1,200 @@
+"""Rows 1, 2 and 21: a load that is killed at any moment, then run again, ends in the same content as one that was not."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from ingestion.errors import WarehouseBusy
+from ingestion.settings import PROJECT_ROOT, Paths
+from ingestion.warehouse import pass_lock, writer_lock
+from tests.faults.toy import contact, content, rows
+
+DAY_1: dict[str, Any] = {
+    "contacts": [contact(number, day=number) for number in range(1, 20)],
+    "ads": [
+        {"date": f"2026-06-0{day}", "campaign_id": f"c{n}", "country": None, "spend": f"{day}.{n}0"}
+        for day in range(1, 6)
+        for n in range(5)
+    ],
+    "drops": {"a.csv": [{"event_id": str(n)} for n in range(10)], "b.csv": [{"event_id": "b"}]},
+}
+DAY_2: dict[str, Any] = {
+    "contacts": [
+        *DAY_1["contacts"],
+        contact(3, day=20, amount="33"),
+        contact(30, day=21),
+        contact(31, day=21, amount="?"),
+    ],
+    "ads": [
+        {**record, "spend": "9.99"} if record["date"] > "2026-06-03" else record
+        for record in DAY_1["ads"][1:]
+    ],
+    "drops": {"a.csv": [{"event_id": str(n)} for n in range(5, 12)], "c.csv": [{"event_id": "c"}]},
+}
+KILLS = 30
+
+
+class Worker:
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.worker"],
+            cwd=PROJECT_ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def load(self, folder: Path, data: dict[str, Any], kill: dict[str, Any] | None = None) -> int:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        command = {"folder": str(folder), "data": data, "kill": kill}
+        self.process.stdin.write(json.dumps(command) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Worker]:
+    running = Worker()
+    yield running
+    assert running.process.stdin is not None
+    running.process.stdin.close()
+    running.process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def base(worker: Worker, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], float]:
+    """(a data folder after day 1, the content after an undisturbed day 2, the seconds that day 2 took)."""
+    folder = tmp_path_factory.mktemp("kills") / "day_1"
+    assert worker.load(folder, DAY_1) == 0
+    other = folder.with_name("undisturbed")
+    shutil.copytree(folder, other)
+    started = time.monotonic()
+    assert worker.load(other, DAY_2) == 0
+    return folder, content(Paths(other)), time.monotonic() - started
+
+
+def recovered(worker: Worker, base: Path, kills: list[dict[str, Any]]) -> tuple[list[int], dict[str, Any]]:
+    """Day 2, killed so many times in a row: the exit statuses, and the content after the run that follows."""
+    folder = base.with_name("killed")
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(base, folder)
+    statuses = [worker.load(folder, DAY_2, kill) for kill in kills]
+    assert worker.load(folder, DAY_2) == 0
+    paths = Paths(folder)
+    doubles = rows(paths, "select contact_id from raw_toy.contacts group by 1 having count(*) > 1")
+    assert doubles == []
+    return statuses, content(paths)
+
+
+def test_row_1_seeded_kills_at_any_moment(worker: Worker, base: tuple[Path, dict[str, Any], float]) -> None:
+    folder, expected, seconds = base
+    chance = random.Random(7)
+    moments = [chance.uniform(0.02, 0.9) * seconds for _ in range(KILLS)]
+    statuses = []
+    for start in range(0, KILLS, 5):
+        chain = sorted(moments[start : start + 5])
+        found_statuses, found = recovered(worker, folder, [{"after": moment} for moment in chain])
+        assert found == expected, f"killed after {chain} s"
+        statuses += found_statuses
+    assert statuses.count(-9) >= KILLS // 2
+    children = psutil.Process(worker.process.pid).children(recursive=True)
+    assert children == []
+
+
+def test_row_2_kills_right_after_each_commit(
+    worker: Worker, base: tuple[Path, dict[str, Any], float]
+) -> None:
+    folder, expected, _ = base
+    statuses: list[int] = []
+    while 0 not in statuses:
+        first = len(statuses) + 1
+        found_statuses, found = recovered(worker, folder, [{"job": job} for job in range(first, first + 3)])
+        assert found == expected, f"killed after the jobs {first} to {first + 2}"
+        statuses += found_statuses
+    assert statuses.count(-9) >= 8, "copies and merges of every table"
+
+
+def test_a_kill_in_the_first_load_of_all(
+    worker: Worker, base: tuple[Path, dict[str, Any], float], tmp_path: Path
+) -> None:
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    shutil.copy(base[0] / "pseudonym.key", folder / "pseudonym.key")
+    assert worker.load(folder, DAY_1, {"job": 2}) == -9
+    assert worker.load(folder, DAY_1, {"job": 7}) == -9
+    assert worker.load(folder, DAY_1) == 0
+    assert content(Paths(folder)) == content(Paths(base[0]))
+
+
+def test_row_21_an_orphan_keeps_the_lock(tmp_path: Path) -> None:
+    """A child inherits the lock; its parent is killed; the retry waits until the orphan has ended."""
+    paths = Paths.from_environment(tmp_path / "data").create()
+    orphan_file = tmp_path / "orphan"
+    parent = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import subprocess, sys, time\n"
+            "from pathlib import Path\n"
+            "from ingestion.settings import Paths\n"
+            "from ingestion.warehouse import pass_lock, writer_lock\n"
+            "paths = Paths(Path(sys.argv[1]))\n"
+            "with writer_lock(paths):\n"
+            "    child = subprocess.Popen(['sleep', '60'], pass_fds=pass_lock(paths))\n"
+            "    Path(sys.argv[2]).write_text(str(child.pid))\n"
+            "    time.sleep(60)\n",
+            str(paths.data_dir),
+            str(orphan_file),
+        ],
+        cwd=PROJECT_ROOT,
+    )
+    for _ in range(300):
+        if orphan_file.exists() and orphan_file.read_text():
+            break
+        time.sleep(0.1)
+    orphan = psutil.Process(int(orphan_file.read_text()))
+    parent.kill()
+    parent.wait(10)
+    try:
+        with (
+            pytest.raises(
+                WarehouseBusy, match=rf"process {parent.pid}, since .* Wait until it has ended"
+            ) as busy,
+            writer_lock(paths),
+        ):
+            pass
+        assert "\n" not in str(busy.value)
+    finally:
+        orphan.kill()
+    with writer_lock(paths, wait=10):
+        assert len(pass_lock(paths)) == 1
+
+
+def test_a_child_works_under_its_parents_lock(tmp_path: Path) -> None:
+    paths = Paths.from_environment(tmp_path / "data")
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom ingestion.settings import Paths\n"
+        "from ingestion.warehouse import writer_lock\n"
+        "with writer_lock(Paths(Path(sys.argv[1]))): print('in')\n"
+    )
+    command = [sys.executable, "-c", code, str(paths.data_dir)]
+    with writer_lock(paths), writer_lock(paths):
+        inside = subprocess.run(
+            command, cwd=PROJECT_ROOT, pass_fds=pass_lock(paths), capture_output=True, text=True, check=False
+        )
+        outside = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
+    assert inside.stdout == "in\n"
+    assert outside.returncode != 0
+    assert "WarehouseBusy" in outside.stderr

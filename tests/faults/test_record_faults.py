@@ -1,0 +1,297 @@
+"""Rows 3, 4, 13, 15 to 17 and 22: what may stand in the records, and loads that repeat, stop early or overlap."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingestion.errors import QuarantineFull, SourceError
+from ingestion.quarantine import list_records, replay
+from ingestion.records import Column, Table
+from ingestion.settings import Paths
+from ingestion.sources import Bounds, Done, Page, Resource, System
+from ingestion.warehouse import LoadReport, load, loading
+from tests.faults import toy
+from tests.faults.toy import AS_OF, CONNECTION, CONTACTS, contact, content, rows, system_of
+
+DATA: dict[str, Any] = {
+    "contacts": [contact(number, day=number) for number in range(1, 6)],
+    "ads": [
+        {"date": f"2026-06-0{day}", "campaign_id": "c1", "country": country, "spend": f"{day}.25"}
+        for day in range(1, 6)
+        for country in ("NL", None)
+    ],
+    "drops": {
+        "a.csv": [{"event_id": "1", "name": "x"}, {"event_id": "1", "name": "x"}],
+        "b.csv": [{"event_id": "2"}],
+    },
+}
+
+
+def run(paths: Paths, data: dict[str, Any], **options: Any) -> LoadReport:
+    return load(paths, CONNECTION, system=system_of(data), as_of=AS_OF, **options)
+
+
+def run_body(paths: Paths, body: bytes, table: Table = CONTACTS) -> LoadReport:
+    resource = Resource(table.name, (table,), lambda _: iter([Page(table.name, body=body, at="results")]))
+    return load(paths, CONNECTION, system=System("toy", (resource,), check=lambda _: ""), as_of=AS_OF)
+
+
+def test_row_3_an_unchanged_source_adds_nothing(paths: Paths) -> None:
+    data = {**DATA, "contacts": [*DATA["contacts"], contact(9, day=5, amount="much")]}
+    first = run(paths, data)
+    before = content(paths, with_load_ids=True)
+    second = run(paths, data)
+    assert first.good == 5 + 10 + 3
+    assert second.good == 0
+    assert second.load_ids == []
+    assert content(paths, with_load_ids=True) == before
+    assert len(before["_quarantine"]) == 1
+
+
+def test_row_4_the_union_of_partial_runs_is_the_whole(paths: Paths) -> None:
+    for count in range(1, 6):
+        partial = {
+            "contacts": DATA["contacts"][:count],
+            "ads": DATA["ads"][: 2 * count],
+            "drops": dict(list(DATA["drops"].items())[:count]),
+        }
+        run(paths, partial)
+        found = content(paths)
+        assert len(found["contacts"]) == count
+        assert len(found["ads"]) == 2 * count
+    resumed = content(paths)
+    assert sorted(row[0] for row in resumed["contacts"]) == ["1", "2", "3", "4", "5"]
+    assert sum(row[3] for row in resumed["ads"]) == 2 * sum(day + 0.25 for day in range(1, 6))
+    assert len(resumed["drops"]) == 3, "identical lines of a file stay two"
+
+
+def test_slices_are_replaced_as_a_whole(paths: Paths) -> None:
+    run(paths, DATA)
+    restated = [dict(record) for record in DATA["ads"] if record["date"] != "2026-06-03"]
+    restated[0]["spend"] = "100.00"
+    report = run(paths, {**DATA, "ads": restated, "drops": {"b.csv": [{"event_id": "3"}]}})
+    assert report.tables["ads"].good == 2
+    assert report.tables["ads"].unchanged == 6
+    ads = rows(
+        paths, "select cast(date as text), count(*), sum(spend) from raw_toy.ads group by 1 order by 1"
+    )
+    assert [(day, count) for day, count, _ in ads] == [
+        ("2026-06-01", 2),
+        ("2026-06-02", 2),
+        ("2026-06-04", 2),
+        ("2026-06-05", 2),
+    ]
+    assert float(ads[0][2]) == 101.25
+    assert rows(paths, "select event_id from raw_toy.drops") == [("3",)]
+    gone = rows(paths, "select row_count, checksum from raw_toy._slices where slice = 'a.csv'")
+    assert gone == [(0, "gone")]
+
+
+def test_row_13_a_cursor_in_the_future_or_none(paths: Paths) -> None:
+    run(paths, {"contacts": [contact(1, day=1)]})
+    future = {**contact(2), "updatedAt": "2999-01-01T00:00:00Z"}
+    missing = {**contact(3), "updatedAt": None}
+    report = run(paths, {"contacts": [future, missing]})
+    assert report.tables["contacts"].quarantined == 2
+    reasons = {record.reason for record in list_records(paths)}
+    assert reasons == {"updated_at: lies in the future", "updated_at: missing"}
+    run(paths, {"contacts": [contact(4, day=1)]})
+    assert rows(paths, "select contact_id from raw_toy.contacts order by 1") == [("1",), ("4",)]
+
+
+POISON: list[tuple[bytes, bool]] = [
+    (b'{"id": "1", "updatedAt": "2026-06-01T10:00:00Z", "properties": {"amount": "12.50"}}', True),
+    (
+        b'{"id": "2", "updatedAt": "2026-06-01T10:00:00Z", "properties": {"amount": 12345678901234.5678}}',
+        True,
+    ),
+    (b'{"id": "3", "updatedAt": "2026-06-01T10:00:00Z", "surprise": {"deep": [1, "\\ud83d\\ude00"]}}', True),
+    (b'{"id": "4", "updatedAt": "2026-06-01T12:00:00+02:00", "properties": {"visits": "7"}}', True),
+    (
+        b'{"id": "5", "updatedAt": "2026-06-01T10:00:00Z", "properties": {"visits": 9223372036854775808}}',
+        False,
+    ),
+    (b'{"id": "6", "updatedAt": "2026-06-01T10:00:00Z", "properties": {"amount": NaN}}', False),
+    (b'{"id": "7", "updatedAt": "2026-06-01T10:00:00Z", "properties": {"amount": -Infinity}}', False),
+    (b'{"id": "8", "updatedAt": "2026-06-01T10:00:00Z", "properties": {"email": "half \\ud800"}}', False),
+    (b'{"id": "9", "updatedAt": "2026-06-01T10:00:00Z", "properties": {"notes": "nul \\u0000"}}', False),
+    (b'{"id": "10", "updatedAt": "yesterday"}', False),
+    (b'{"updatedAt": "2026-06-01T10:00:00Z"}', False),
+    (b'{"id": "12", "updatedAt": "2026-06-01T10:00:00Z", "properties": {"visits": 3.7}}', False),
+    (b'{"id": "13", "updatedAt": "2026-06-01T10:00:00Z", "properties": {"amount": "a lot"}}', False),
+    (b'["no", "object"]', False),
+]
+
+
+def test_row_15_fourteen_poison_records(paths: Paths) -> None:
+    body = b'{"results": [' + b", ".join(record for record, _ in POISON) + b"]}"
+    report = run_body(paths, body)
+    table = report.tables["contacts"]
+    assert (table.rows_in, table.good, table.quarantined) == (14, 4, 10)
+    assert any("10 of 14 records are in quarantine" in alert for alert in report.alerts)
+    good = rows(paths, "select contact_id, cast(amount as text), updated_at from raw_toy.contacts order by 1")
+    assert [row[0] for row in good] == ["1", "2", "3", "4"]
+    assert good[1][1] == "12345678901234.5678", "no digit is lost"
+    assert good[3][2].isoformat() == "2026-06-01T10:00:00"
+    refused = list_records(paths)
+    assert len(refused) == 10
+    assert all(record.payload.isascii() for record in refused)
+    assert {record.reason.split(":")[0] for record in refused} == {
+        "visits",
+        "properties.amount",
+        "properties.email",
+        "properties.notes",
+        "updated_at",
+        "contact_id",
+        "amount",
+        "the record is no object",
+    }
+    again = run_body(paths, body)
+    assert (again.good, len(list_records(paths))) == (0, 10)
+
+
+def test_row_15_bytes_that_are_no_text(paths: Paths) -> None:
+    good = json.dumps(contact(1)).encode()
+    resource = Resource(
+        "contacts",
+        (CONTACTS,),
+        lambda _: iter([Page("contacts", body=good + b'\n{"id": "2\xff"}\n{"id": \n', lines=True)]),
+    )
+    report = load(paths, CONNECTION, system=System("toy", (resource,), check=lambda _: ""), as_of=AS_OF)
+    assert (report.good, report.quarantined) == (1, 2)
+    assert {record.line for record in list_records(paths)} == {2, 3}
+
+
+def test_row_16_columns_that_change(paths: Paths) -> None:
+    run(paths, {"contacts": [contact(1)]})
+    columns = rows(
+        paths,
+        "select column_name from information_schema.columns where table_schema = 'raw_toy' and table_name = 'contacts'",
+    )
+    odd = contact(2, visits={"total": 3})
+    new = {**contact(3), "Score": 5, "score": 6}
+    missing: dict[str, Any] = {"id": "4", "updatedAt": "2026-06-01T10:00:00Z"}
+    report = run(paths, {"contacts": [odd, new, missing]})
+    assert report.tables["contacts"].unknown_fields == {"Score": 1, "score": 1}
+    assert any("undeclared fields, kept in _extra: Score, score" in alert for alert in report.alerts)
+    assert rows(paths, "select contact_id, _extra from raw_toy.contacts where _extra is not null") == [
+        ("3", '{"Score":5,"score":6}')
+    ]
+    assert [record.reason for record in list_records(paths)] == ["visits: no whole number (object)"]
+    assert rows(paths, "select amount from raw_toy.contacts where contact_id = '4'") == [(None,)]
+    assert columns == rows(
+        paths,
+        "select column_name from information_schema.columns where table_schema = 'raw_toy' and table_name = 'contacts'",
+    ), "no variant columns"
+
+
+def test_row_17_an_older_version_after_a_newer(paths: Paths) -> None:
+    run(paths, {"contacts": [contact(1, day=3, amount="3")]})
+    older, newer = contact(1, day=2, amount="2"), contact(2, day=3)
+    report = run_body(paths, json.dumps({"results": [older, newer]}).encode())
+    assert (report.tables["contacts"].superseded, report.tables["contacts"].good) == (1, 1)
+    both = [contact(5, day=2, amount="50"), contact(5, day=4, amount="51"), contact(5, day=3, amount="52")]
+    run_body(paths, json.dumps({"results": both}).encode())
+    found = rows(paths, "select contact_id, cast(amount as double) from raw_toy.contacts order by 1")
+    assert found == [("1", 3), ("2", 2.5), ("5", 51)]
+
+
+def test_row_22_a_backfill_beside_the_schedule_equals_the_serial_run(paths: Paths, tmp_path: Any) -> None:
+    run(paths, DATA)
+    restated = {**DATA, "ads": [{**record, "spend": "7.00"} for record in DATA["ads"]]}
+    run(paths, restated, tables=["ads"], bounds=Bounds(date(2026, 6, 2), date(2026, 6, 3)))
+    partial = rows(paths, "select count(*) from raw_toy.ads where spend = 7")
+    assert partial == [(4,)]
+    run(paths, restated)
+    run(paths, restated, tables=["ads"], bounds=Bounds(date(2026, 6, 2), date(2026, 6, 3)))
+    other = Paths.from_environment(tmp_path / "other")
+    other.create()
+    other.key_file.write_text(paths.key_file.read_text())
+    run(other, restated)
+    assert content(paths) == content(other)
+    contacts = run(paths, {**restated, "contacts": [contact(6, day=1)]})
+    assert contacts.tables["contacts"].good == 0, "the backfill moved no cursor"
+
+
+def test_a_slice_that_was_not_read_to_its_end_is_an_error(paths: Paths) -> None:
+    def extract(_: Any) -> Any:
+        yield Page("drops", records=[{"event_id": "1"}], slice="a")
+        yield Page("drops", records=[{"event_id": "2"}], slice="b")
+        yield Done("drops", {"a": "1"})
+
+    system = System("toy", (Resource("drops", (toy.DROPS,), extract),), check=lambda _: "")
+    with pytest.raises(SourceError, match="the reading of b was not completed"):
+        load(paths, CONNECTION, system=system, as_of=AS_OF)
+
+
+def test_a_full_quarantine_fails_and_can_be_read(paths: Paths) -> None:
+    run(paths, {"contacts": [contact(1)]})
+    before = content(paths, with_load_ids=True)["contacts"]
+    bad = [contact(number, amount="x" if number < 60 else "1") for number in range(50, 160)]
+    with pytest.raises(QuarantineFull, match=r"contacts: 10 of 110 records were refused.*\(5%\)") as failure:
+        run(paths, {"contacts": bad})
+    assert "\n" not in str(failure.value)
+    assert content(paths, with_load_ids=True)["contacts"] == before
+    assert len(list_records(paths)) == 10
+    with pytest.raises(QuarantineFull):
+        run(paths, {"contacts": bad})
+    assert len(list_records(paths)) == 10
+    good = [{**record, "properties": {**record["properties"], "amount": "1"}} for record in bad]
+    assert run(paths, {"contacts": good}).good == 110, "the cursor had not moved"
+
+
+def test_the_quarantine_is_replayed_after_a_fix(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    strict = Table(
+        "contacts", (*CONTACTS.columns, Column("score", "bigint")), key=("contact_id",), cursor="updated_at"
+    )
+    record = {**contact(1), "score": "high"}
+    record["properties"]["notes"] = {"from": "person1@customer.example"}
+    run_body(paths, json.dumps({"results": [record, {**contact(2), "score": 5}]}).encode(), strict)
+    assert "customer.example" not in "".join(
+        rows(paths, "select coalesce(_extra, '') from raw_toy.contacts")[0]
+    )
+    (refused,) = list_records(paths)
+    assert "person1@" not in refused.payload
+    resource = Resource("contacts", (CONTACTS,), lambda _: iter(()))
+    monkeypatch.setattr(
+        "ingestion.quarantine.registered_system", lambda _: System("toy", (resource,), check=lambda _: "")
+    )
+    (report,) = replay(paths, [CONNECTION], AS_OF)
+    assert (report.loaded, report.still_refused) == (1, 0)
+    assert list_records(paths) == []
+    found = rows(
+        paths, "select contact_id, email_domain, email_hash, notes, _extra from raw_toy.contacts order by 1"
+    )
+    assert [row[0] for row in found] == ["1", "2"]
+    assert found[0][1] == "customer.example"
+    assert json.loads(found[0][3]) == {"from": found[0][2]}, (
+        "the same pseudonym in the column and in the text"
+    )
+    assert json.loads(found[0][4]) == {"score": "high"}
+
+
+def test_no_load_uses_insert_values(paths: Paths) -> None:
+    with loading(paths, CONNECTION, system=system_of(DATA), as_of=AS_OF) as job:
+        info = job.pipeline.run(job.source, **job.run_options)
+    formats = {
+        loaded.job_file_info.file_format
+        for package in info.load_packages
+        for loaded in package.jobs["completed_jobs"]
+        if not loaded.job_file_info.table_name.startswith("_dlt")
+    }
+    assert "parquet" in formats
+    assert formats <= {"parquet", "sql", "reference"}
+
+
+def test_raw_rows_hold_no_clear_address(paths: Paths) -> None:
+    noted = contact(1, notes={"text": "write to person1@customer.example"}, amount="bad")
+    url = {**contact(2), "page": "https://shop.example/?email=person2%40customer.example"}
+    run(paths, {"contacts": [noted, url]})
+    for file in Path(paths.data_dir).rglob("*"):
+        if file.is_file():
+            assert b"person" not in file.read_bytes(), file

@@ -1,0 +1,62 @@
+"""A process that loads the toy system and dies where it is told: each load in a forked child of a warm parent.
+
+Reads one JSON command per line: {"folder", "data", "kill"}; answers one line with the child's exit status (negative: its signal).
+kill: null; {"after": seconds}; {"job": n} = right after the n-th load job's commit, before dlt notes it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from dlt.common.destination.client import RunnableLoadJob
+
+from ingestion.settings import Paths
+from ingestion.warehouse import load, writer_lock
+from tests.faults.toy import AS_OF, CONNECTION, system_of
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def work(command: dict[str, Any]) -> None:
+    kill = command["kill"] or {}
+    if "after" in kill:
+        threading.Timer(kill["after"], die).start()
+    if "job" in kill:
+        release, done = RunnableLoadJob._release, []
+
+        def counting(self: RunnableLoadJob, next_state: Any) -> None:
+            done.append(self)
+            if len(done) == kill["job"]:
+                die()
+            release(self, next_state)
+
+        RunnableLoadJob._release = counting  # type: ignore[method-assign]
+    paths = Paths.from_environment(Path(command["folder"]))
+    with writer_lock(paths):
+        load(paths, CONNECTION, system=system_of(command["data"]), as_of=AS_OF)
+
+
+def main() -> None:
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            try:
+                work(json.loads(line))
+            except BaseException as error:
+                print(repr(error), file=sys.stderr, flush=True)
+                os._exit(1)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+if __name__ == "__main__":
+    main()
