@@ -122,15 +122,14 @@ def _authenticate(request: Request, tokens: oauth.Tokens) -> None:
 
 
 def _events(world: World) -> None:
-    """Make `ga4_events`: all events with the property's day, ordered by day and time (once for ever)."""
+    """Make `ga4_events`: all events in the order of their collection, with the property's day (once for ever)."""
 
     def build() -> bool:
         world.sql.execute(
             f"""create or replace temp table ga4_events as
             select *, cast(timezone('{TIME_ZONE}', timezone('UTC', occurred_at)) as date) as day,
-                row_number() over (order by occurred_at, client_id, event_id) as position,
-                row_number() over (partition by client_id, ga_session_id order by occurred_at, event_id) as ordering
-            from web_events order by position"""
+                row_number() over () as position
+            from web_events"""
         )
         return True
 
@@ -187,13 +186,25 @@ def export_files(world: World) -> list[ExportFile]:
     return world.memo("ga4 files", build)
 
 
+# Columns that come from the tag's own code or a list of ours: no character in them needs an escape.
+PLAIN = frozenset(
+    "event_id client_id user_id ga_session_id session_number engagement_time_msec traffic_type transaction_id"
+    " currency form_id method referral_code device_category operating_system browser language gclid".split()
+)
+
+
+def _quoted(sql: str) -> str:
+    """SQL of a JSON text; NULL stays NULL."""
+    return f"""'"' || {sql} || '"'""" if sql in PLAIN else f"to_json(cast({sql} as varchar))"
+
+
 def _text(key: str, sql: str) -> str:
     """SQL of `,"key":"value"`, NULL where the value is NULL (concat then leaves it out)."""
-    return f"""',"{key}":' || to_json(cast({sql} as varchar))"""
+    return f"""',"{key}":' || {_quoted(sql)}"""
 
 
 def _param(key: str, sql: str, kind: str = "string_value") -> str:
-    value = f"to_json(cast({sql} as {'double' if kind == 'double_value' else 'varchar'}))"
+    value = f"to_json(cast({sql} as double))" if kind == "double_value" else _quoted(sql)
     return f"""',{{"key":"{key}","value":{{"{kind}":' || {value} || '}}}}'"""
 
 
@@ -238,7 +249,7 @@ _PARAMS = ", ".join(
 )
 _LINE = f"""concat('{{"event_date":"', strftime(day, '%Y%m%d'), '","event_timestamp":"', epoch_us(occurred_at),
     '","event_name":"', event_name, '","event_params":[', substr(concat({_PARAMS}), 2), ']',
-    {_text("user_id", "user_id")}, ',"user_pseudo_id":', to_json(client_id),
+    {_text("user_id", "user_id")}, ',"user_pseudo_id":', {_quoted("client_id")},
     ',"privacy_info":{{"analytics_storage":"', {_CONSENT.format("consent_analytics")}, '","ads_storage":"',
     {_CONSENT.format("consent_ads")}, '","uses_transient_token":"No"}}',
     ',"device":{{', substr(concat({_text("category", "device_category")}, {
@@ -276,7 +287,7 @@ _LINE = f"""concat('{{"event_date":"', strftime(day, '%Y%m%d'), '","event_timest
 },
         ',"purchase_revenue":' || to_json({_VALUE})), 2) || '}}' end,
     {_ITEMS},
-    ',"batch_event_index":"', ordering, '","batch_page_id":"', epoch_ms(occurred_at), '","batch_ordering_id":"1"}}')"""
+    ',"batch_event_index":"1","batch_page_id":"', ga_session_id, '000","batch_ordering_id":"', position, '"}}')"""
 
 
 def _contents(world: World, files: list[ExportFile]) -> list[bytes]:
@@ -459,32 +470,34 @@ def _reported(world: World) -> None:
         _events(world)
         cut = export_cut(world.as_of)
         naive = cut.replace(tzinfo=None).isoformat(sep=" ")
-        own, own_medium = (
-            "coalesce(utm_source, host)",
-            "coalesce(utm_medium, case when host is not null then 'referral' end)",
-        )
         world.sql.execute(
             f"""create or replace temp table ga4_reported as
             with shown as (
-                select *, case when page_referrer not like '%fjordlight.example%'
+                select day, position, event_name, client_id, ga_session_id, session_number, country, device_category,
+                    browser, page_location, transaction_id, value_minor, currency, utm_source, utm_medium,
+                    utm_campaign, gclid, case when page_referrer not like '%fjordlight.example%'
                     then split_part(page_referrer, '/', 3) end as host
                 from ga4_events
                 where visible_at <= timestamp '{naive}'
                     and visible_at <= day + interval '{24 * NIGHTS + EXPORT_HOUR} hours'
                     and day + interval '{24 + EXPORT_HOUR} hours' <= timestamp '{naive}'),
-            rates as (select date as rate_date, currency_from, rate from fx_rates where currency_to = '{CURRENCY}'),
-            sourced as (
-                select s.*, first_value({own}) over session as session_source,
-                    first_value({own_medium}) over session as session_medium,
-                    first_value(utm_campaign) over session as session_campaign,
-                    first_value(gclid) over session as session_gclid,
-                    case when event_name = 'purchase' and row_number() over (
-                        partition by client_id, transaction_id, event_name order by position) = 1
-                        then value_minor / 100.0 * case when currency = '{CURRENCY}' then 1 else r.rate end
-                    end as revenue
-                from shown s asof left join rates r on s.currency = r.currency_from and s.day >= r.rate_date
-                window session as (partition by client_id, ga_session_id order by position))
-            select *, {CHANNEL} as session_channel from sourced"""
+            sessions as (
+                select client_id, ga_session_id, unnest(min_by(struct_pack(
+                    session_source := coalesce(utm_source, host),
+                    session_medium := coalesce(utm_medium, case when host is not null then 'referral' end),
+                    session_campaign := utm_campaign, session_gclid := gclid), position))
+                from shown group by client_id, ga_session_id),
+            rates as (
+                select date as rate_date, currency_from, rate from fx_rates where currency_to = '{CURRENCY}'),
+            orders as (
+                select o.position,
+                    o.value_minor / 100.0 * case when o.currency = '{CURRENCY}' then 1 else r.rate end as revenue
+                from (select * from shown where event_name = 'purchase' qualify row_number() over (
+                    partition by client_id, transaction_id order by position) = 1) o
+                asof left join rates r on o.currency = r.currency_from and o.day >= r.rate_date)
+            select s.* exclude (utm_source, utm_medium, utm_campaign, gclid, host), {CHANNEL} as session_channel,
+                session_source, session_medium, session_campaign, o.revenue
+            from shown s join sessions using (client_id, ga_session_id) left join orders o using (position)"""
         )
         return True
 

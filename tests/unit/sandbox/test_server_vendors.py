@@ -352,7 +352,8 @@ def test_mail_reports_agree_with_the_events_of_every_recipient(client: Client, c
         assert sum(not o["is_proxy_open"] for o in opens) == report["opens"]["proxy_excluded_opens"]
     for kind in ("sent", "opened", "clicked", "bounced", "unsubscribed", "complained"):
         total = sum(count for (_, have), count in seen.items() if have == kind)
-        assert total == sum(count for (_, have), count in wanted.items() if have == kind) > 0, kind
+        assert total == sum(count for (_, have), count in wanted.items() if have == kind), kind
+        assert total > 0 or kind == "complained", "the small company may have no complaint"
 
 
 def test_mail_filters_fields_and_refusals(client: Client) -> None:
