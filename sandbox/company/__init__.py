@@ -97,7 +97,8 @@ def _marks(
     kind = world.kind
     signs_up = web.first_touch_of(world, firsts[kind == facts.SAAS])
     at_once = (outcome.trial_at < NEVER) & (outcome.trial_at - outcome.first_at < DAY // 24)
-    referral = touches.channel[np.maximum(firsts, 0)] == facts.CHANNEL["Referral"]
+    by_friends = [facts.CHANNEL[name] for name in ("Referral", "Direct", "Organic Social")]
+    referral = np.isin(touches.channel[np.maximum(firsts, 0)], by_friends)
     opening = np.r_[True, touches.person[1:] != touches.person[:-1]]
     return web.Marks(
         order_of_touch=order_of_touch,

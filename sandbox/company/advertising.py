@@ -279,7 +279,7 @@ def _structure(world: World, ads: Catalogue) -> dict[str, pa.Table]:
         ad_name=ads.ad_name.take(pa.array(with_ad)),
         ad_type=pick(
             [
-                type_of_ad.get(p.campaign_type, "VIDEO" if p.utm == "meta_shop_prospecting" else "IMAGE")
+                type_of_ad.get(p.campaign_type, "VIDEO" if p.utm == "meta_lamps_prospecting" else "IMAGE")
                 for p in plans
             ],
             ads.plan[with_ad],

@@ -191,7 +191,8 @@ def write(
     first_channel[world.touches.person[group_first(world.touches.person)]] = channel
     source = "FORM"
     market = world.market[person]
-    second_cookie = np.zeros(n, dtype=bool)
+    _, on_second = web.touch_devices(world)
+    second_cookie = on_second[np.maximum(outcome.first_touch[person], 0)]
     analytics, _ = web.consent_of(world)
     has_cookie = (by_form | is_pql) & (analytics[person] != 1) & (uniform(person, 446) < 0.9)
     says = (by_form | is_pql) & (uniform(person, 447) < 0.35)

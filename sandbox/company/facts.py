@@ -28,7 +28,7 @@ SCALES = {
     "large": Scale(date(2025, 4, 1), date(2026, 6, 30), 600_000),
 }
 LEAD_IN_DAYS = 420  # behaviour before the first day: deals, contracts and subscriptions that are alive on it
-LEAD_IN_DENSITY = 0.6  # visitors a day in the lead-in, relative to the window
+LEAD_IN_DENSITY = (0.6, 0.6, 1.2)  # visitors a day in the lead-in relative to the window, by kind of interest
 YEARLY_GROWTH = 0.35
 WEEKDAY_SHOP = (1.0, 0.95, 0.95, 1.0, 1.05, 1.15, 1.25)  # Monday first
 WEEKDAY_WORK = (1.2, 1.3, 1.25, 1.2, 0.95, 0.25, 0.3)
@@ -154,8 +154,8 @@ MONTHLY_SEAT_GROWTH = 0.035
 MONTHLY_CONTRACTION = 0.008
 REACTIVATION_SHARE = 0.12
 YEARLY_BILLING_SHARE = 0.18
-INVITER_SHARE = 0.15  # of activated users
-REFERRED_SHARE = 0.35  # of sign-ups that came by Referral
+INVITER_SHARE = 0.35  # of activated users
+REFERRED_SHARE = 0.5  # of sign-ups that came by Referral, Direct or Organic Social
 
 # ---------------------------------------------------------------------------------------------- untidiness
 REPEATED_EVENT_SHARE = 0.012
@@ -168,7 +168,8 @@ CONSENT_UNANSWERED_SHARE = 0.06
 CONSENT_ADS_DENIED_SHARE = 0.10  # of those who accept analytics
 CONSENT_WITHDRAWN_SHARE = 0.02
 SECOND_DEVICE_SHARE = 0.28
-SHARED_DEVICE_SHARE = 0.02  # of people who use another person's device too
+SHARED_DEVICE_SHARE = 0.02  # of people who use another person's device
+SHARED_LOGIN_SHARE = 0.10  # of customers and users who use another customer's or user's device
 KIOSK_ORDER_SHARE = 0.08  # of Dutch orders placed on the tablet in the showroom
 BOT_SESSION_SHARE = 0.03
 INTERNAL_SESSION_SHARE = 0.01
@@ -272,8 +273,8 @@ CAMPAIGN_PLANS = (
         "Cross-network",
         "PERFORMANCE_MAX",
         None,
-        "PMax | Shop | cross-network",
-        "cross-network_shop",
+        "PMax | Lamps | cross-network",
+        "cross-network_lamps",
         (1.0, 1.0, 1.0),
         0.60,
         0.012,
@@ -324,8 +325,8 @@ CAMPAIGN_PLANS = (
         "Paid Social",
         "AUCTION",
         "OUTCOME_SALES",
-        "META_Shop_Prospecting",
-        "meta_shop_prospecting",
+        "META_Lamps_Prospecting",
+        "meta_lamps_prospecting",
         (0.62, 0.05, 0.0),
         0.75,
         0.011,
@@ -337,8 +338,8 @@ CAMPAIGN_PLANS = (
         "Paid Social",
         "AUCTION",
         "OUTCOME_SALES",
-        "META_Shop_Retargeting",
-        "meta_shop_retargeting",
+        "META_Lamps_Retargeting",
+        "meta_lamps_retargeting",
         (0.36, 0.05, 0.05),
         0.65,
         0.016,
@@ -395,10 +396,10 @@ PRODUCTS = (
     ("FL-D101", "Nordlys desk lamp", "desk", 6900, 2900, 9),
     ("FL-D102", "Skagen desk lamp", "desk", 8900, 3900, 7),
     ("FL-D103", "Fyr reading lamp", "desk", 5400, 2200, 8),
-    ("FL-F201", "Bjørk floor lamp", "floor", 17900, 8200, 4),
-    ("FL-F202", "Måne arc lamp", "floor", 24900, 11900, 2),
-    ("FL-P301", "Sol pendant", "pendant", 11900, 5100, 6),
-    ("FL-P302", "Drivved pendant", "pendant", 15900, 7000, 3),
+    ("FL-F201", "Bjørk floor lamp", "floor", 17900, 8200, 2),
+    ("FL-F202", "Måne arc lamp", "floor", 24900, 11900, 1),
+    ("FL-P301", "Sol pendant", "pendant", 11900, 5100, 4),
+    ("FL-P302", "Drivved pendant", "pendant", 15900, 7000, 1),
     ("FL-O401", "Havn outdoor light", "outdoor", 7900, 3600, 3),
     ("FL-A501", "E27 warm bulb, set of 4", "accessories", 1900, 700, 12),
     ("FL-A502", "Textile cable 3 m", "accessories", 1500, 500, 6),

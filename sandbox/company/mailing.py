@@ -59,7 +59,7 @@ def mailing_tags(world: World) -> pa.Array:
     """utm_campaign of each regular mailing."""
     m = world.mailings
     day = days(m.at // DAY).cast(pa.string())
-    return text(pick(["nl", "se", "us"], m.market), pick(["_shop_news_", "_studio_news_"], m.audience), day)
+    return text(pick(["nl", "se", "us"], m.market), pick(["_lamps_news_", "_studio_news_"], m.audience), day)
 
 
 def list_ids(which: Ints) -> pa.Array:

@@ -89,6 +89,7 @@ class World:
     company_luck: Floats
     touches: Touches
     mailings: Mailings
+    converts: Bools  # by person: whether they convert in the base run
     mean_stock: Floats  # by kind, at the first conversion in the base run
     member_from: Ints  # moment from which the person is on a mailing list in the base run, NEVER for none
 
@@ -153,7 +154,7 @@ def build(scale: str, seed: int) -> World:
     luck = rng.random((n, 16))
     company_luck = rng.random((n_companies, 16))
     newsletter = rng.random(n) < facts.NEWSLETTER_SHARE
-    unsubscribe_after = (rng.exponential(500, n) * DAY).astype(np.int64)
+    unsubscribe_after = (rng.exponential(1500, n) * DAY).astype(np.int64)
 
     touches = _acquisition(seed, kind, market, first_at, propensity, end)
     mailings = _mailings(dawn, end)
@@ -207,6 +208,7 @@ def build(scale: str, seed: int) -> World:
         company_luck=company_luck,
         touches=touches,
         mailings=mailings,
+        converts=converted,
         mean_stock=mean_stock,
         member_from=member_from,
     )
@@ -250,7 +252,7 @@ def _day_weights(dawn: int, day_count: int, start: int, kind: int) -> Floats:
         else (facts.MONTH_WORK, facts.WEEKDAY_WORK)
     )
     growth = (1 + facts.YEARLY_GROWTH) ** (np.arange(day_count) / 365)
-    density = np.where(day_number < start // DAY, facts.LEAD_IN_DENSITY, 1.0)
+    density = np.where(day_number < start // DAY, facts.LEAD_IN_DENSITY[kind], 1.0)
     by_month, by_weekday = np.array(season)[months], np.array(week)[weekday]
     return np.asarray(growth * by_month * by_weekday * density, dtype=np.float64)
 

@@ -36,6 +36,7 @@ MAX_LINES = 3
 SHIPPING_EUR_MINOR = 595
 FREE_SHIPPING_FROM_EUR_MINOR = 7500
 SHOP_ACCOUNT_SHARE = 0.35
+KIOSK_ORDERS_AT_LEAST = 6  # so that even a small company shows a cookie with many addresses
 
 
 @dataclass(frozen=True)
@@ -67,15 +68,15 @@ def orders(world: World, outcome: Outcome) -> Orders:
     market, n = world.market[person], len(touch)
 
     popularity = [p[5] for p in facts.PRODUCTS]
-    lines = 1 + weighted(uniform(number, 201), (0.62, 0.28, 0.10))
+    lines = 1 + weighted(uniform(number, 201), (0.74, 0.20, 0.06))
     slot = number[:, None] * 4 + np.arange(MAX_LINES)
-    first = weighted(uniform(number, 202), [p[5] * (p[3] > 4000) + 0.2 for p in facts.PRODUCTS])
+    first = weighted(uniform(number, 202), [p[5] * (1.0 if p[3] > 4000 else 0.35) for p in facts.PRODUCTS])
     product = weighted(uniform(slot.ravel(), 203), popularity).reshape(n, MAX_LINES)
     product[:, 0] = first
     # Lamps go with bulbs and dimmers.
     with_bulb = (lines > 1) & (uniform(number, 204) < 0.45)
     product[with_bulb, 1] = 8
-    quantity = 1 + weighted(uniform(slot.ravel(), 205), (0.86, 0.11, 0.03)).reshape(n, MAX_LINES)
+    quantity = 1 + weighted(uniform(slot.ravel(), 205), (0.94, 0.05, 0.01)).reshape(n, MAX_LINES)
     quantity *= np.arange(MAX_LINES) < lines[:, None]
     price = local_prices()[market[:, None], product]
 
@@ -88,7 +89,10 @@ def orders(world: World, outcome: Outcome) -> Orders:
     rate = np.where(coupon < 0, 0.0, np.where(coupon == 1, 0.15, 0.10))
     gross = price * quantity
     discount = np.round(gross * rate[:, None]).astype(np.int64)
-    kiosk = (market == 0) & (uniform(number, 207) < facts.KIOSK_ORDER_SHARE)
+    dutch = np.flatnonzero(market == 0)
+    dutch = dutch[np.argsort(uniform(number[dutch], 207), kind="stable")]
+    kiosk = np.zeros(n, dtype=bool)
+    kiosk[dutch[: max(KIOSK_ORDERS_AT_LEAST, round(facts.KIOSK_ORDER_SHARE * len(dutch)))]] = True
     return Orders(
         touch,
         person,

@@ -175,13 +175,24 @@ def withdrawn_at(world: World) -> Ints:
 
 
 def cookie_owner(world: World) -> Ints:
-    """Whose cookie everybody uses: their own, or for a few that of the person who came by just before."""
-    order = np.argsort(world.first_at, kind="stable")
-    owner = np.arange(world.people)
-    previous = np.empty_like(owner)
-    previous[order] = np.r_[order[0], order[:-1]]
-    shares = uniform(owner, 106) < facts.SHARED_DEVICE_SHARE
-    return np.where(shares & (world.kind == world.kind[previous]), previous, owner)
+    """Whose cookie everybody uses: their own, or for a few that of somebody who came by just before.
+
+    Customers and users share with one another, so that two log-ins meet on one cookie.
+    """
+    people = np.arange(world.people)
+    owner = people.copy()
+    u = uniform(people, 106)
+    shares_by_group = (
+        (~world.converts, facts.SHARED_DEVICE_SHARE),
+        (world.converts, facts.SHARED_LOGIN_SHARE),
+    )
+    for group, share in shares_by_group:
+        order = np.flatnonzero(group & (world.company < 0))
+        order = order[np.lexsort((order, world.first_at[order], world.kind[order]))]
+        previous = np.r_[order[:1], order[:-1]]
+        shares = (u[order] < share) & (world.kind[order] == world.kind[previous])
+        owner[order[shares]] = previous[shares]
+    return owner
 
 
 def client_ids(world: World, person: Ints, second: Bools) -> pa.Array:
