@@ -13,6 +13,8 @@ source_totals as (
         coalesce(upper(currency), '(none)') as currency,
         sum(total) as total
     from {{ ref('int_control_totals_unioned') }}
+    -- What a vendor's own report says (reported_...) is no count of raw: days and definitions differ.
+    where measure in ('rows', 'spend', 'amount')
     group by source_relation, entity, measure, date, coalesce(upper(currency), '(none)')
 ),
 
@@ -59,6 +61,20 @@ warehouse_totals as (
         cast(count(*) as decimal(19, 4)) as total
     from {{ ref('int_' ~ entity ~ '_unioned') }}
     group by source_relation, cast({{ definition['time'] }} as date)
+    {%- set columns = definition['columns'] %}
+    {%- if 'amount' in columns and 'currency' in columns %}
+    union all
+    select
+        source_relation,
+        '{{ entity }}' as entity,
+        'amount' as measure,
+        cast({{ definition['time'] }} as date) as date,
+        coalesce(upper(currency), '(none)') as currency,
+        cast(sum(amount) as decimal(19, 4)) as total
+    from {{ ref('int_' ~ entity ~ '_unioned') }}
+    where amount is not null{{ ' and not coalesce(is_deleted, false)' if 'is_deleted' in columns }}
+    group by source_relation, cast({{ definition['time'] }} as date), coalesce(upper(currency), '(none)')
+    {%- endif %}
     {%- endfor %}
 ),
 
