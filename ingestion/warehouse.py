@@ -744,13 +744,13 @@ def build_source(connection: Connection, tables: Sequence[str] | None = None) ->
 def _dlt_source(extraction: Extraction) -> Any:
     @dlt.source(name=extraction.connection.system, section=extraction.connection.system, max_table_nesting=0)
     def source() -> Any:
-        # dlt takes the last resource first, so that the two that need the whole extraction stand in front
-        yield _dlt_resource(extraction.quarantine_rows, QUARANTINE, ("quarantine_id",), _QUARANTINE_TABLE)
+        # dlt runs them in this order, one after the other: the last two need the whole extraction
+        for table in extraction.tables.values():
+            yield _table_resource(extraction, table)
         yield _dlt_resource(
             extraction.slice_rows, SLICES, ("source_relation", "resource", "slice"), _SLICES_TABLE
         )
-        for table in reversed(list(extraction.tables.values())):
-            yield _table_resource(extraction, table)
+        yield _dlt_resource(extraction.quarantine_rows, QUARANTINE, ("quarantine_id",), _QUARANTINE_TABLE)
 
     return source()
 

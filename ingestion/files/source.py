@@ -213,7 +213,10 @@ class _FileReader:
 
     def _header(self, delimiter: str) -> list[str]:
         encoding = "utf-8-sig" if re.fullmatch(r"utf-?8", self.group.encoding, re.I) else self.group.encoding
-        with self._stream() as stream, io.TextIOWrapper(stream, encoding=encoding, newline="") as text:
+        with (
+            self._stream() as stream,
+            io.TextIOWrapper(stream, encoding, "backslashreplace", newline="") as text,
+        ):
             quote = self.group.quote or None
             rows = csv.reader(
                 text,
@@ -221,14 +224,7 @@ class _FileReader:
                 quotechar=quote,
                 quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
             )
-            try:
-                names = next(rows, [])
-            except UnicodeDecodeError:
-                raise SourceError(
-                    "files",
-                    f"{self.file.name} is not {self.group.encoding}.",
-                    "Set `encoding` in the manifest.",
-                ) from None
+            names = next(rows, [])
         names = [name.strip() or f"column_{position}" for position, name in enumerate(names, 1)]
         doubles = [name for name, count in Counter(name.lower() for name in names).items() if count > 1]
         if doubles:
