@@ -6,8 +6,8 @@ One mount per vendor (`/<vendor>/...`, then the vendor's own paths) and the sand
 - `GET|POST|DELETE /_sandbox/faults` the rules of `faults.py`, `{"rules": [{"path": ..., "kind": ...}]}`;
 - `GET|DELETE /_sandbox/requests` the log of requests.
 
-`running` starts it in a thread (tests), `launched` in a process of its own (the command line, so that the second
-core renders while the first one loads), `serve` in the present process.
+`running` starts it in a thread (tests), `launched` in a process of its own (the command line, so that the
+second core renders while the first one loads), `serve` in the present process.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from starlette.applications import Starlette
@@ -112,9 +112,10 @@ def create_app(
 
 def _write_drop(world: World, folder: Path | None) -> None:
     if folder is not None:
-        from sandbox.company import drop
+        from sandbox.company import Company, drop
 
-        drop.write(world.company, folder, world.as_of)
+        # Only a whole company can be written as files; the servers need no more than its tables.
+        drop.write(cast(Company, world.company), folder, world.as_of)
 
 
 def _unknown_path(refusal: Any) -> Any:
@@ -226,7 +227,8 @@ def free_port() -> int:
 
 
 def wait_until_ready(base_url: str, timeout: float, process: subprocess.Popen[bytes] | None = None) -> None:
-    """Return when the clock answers. Raises RuntimeError when the process ends, TimeoutError when time is up."""
+    """Return when the clock answers. Raises RuntimeError when the process ends, TimeoutError when time is
+    up."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         if process is not None and process.poll() is not None:

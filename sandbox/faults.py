@@ -1,9 +1,9 @@
 """Faults by configuration: what goes wrong between a vendor and a client, made to happen on request.
 
-A `Fault` says which requests it meets (a regular expression on the path, optionally the method and a text in the
-query or body), what happens, and how many times. `FaultLayer` is the ASGI layer that carries them out and that
-writes the request log. The vendors' own modules know nothing of it: a fault either takes the vendor's own refusal
-(`rate_limit`, `server_error`, `expired_token`, `expired_cursor`), or changes the finished answer.
+A `Fault` says which requests it meets (a regular expression on the path, optionally the method and a text in
+the query or body), what happens, and how many times. `FaultLayer` is the ASGI layer that carries them out and
+that writes the request log. The vendors' own modules know nothing of it: a fault either takes the vendor's
+own refusal (`rate_limit`, `server_error`, `expired_token`, `expired_cursor`), or changes the finished answer.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ PAGES = (
 RECORDS = ("missing_data", "new_field", "missing_field", "type_change", "bad_value")
 KINDS = REFUSALS + REPLACEMENTS + TRANSPORT + PAGES + RECORDS
 
-HTML = b"<!DOCTYPE html><html><head><title>Temporarily unavailable</title></head><body>Please try later.</body></html>"
+HTML = (
+    b"<!DOCTYPE html><html><head><title>Temporarily unavailable</title></head>"
+    b"<body>Please try later.</body></html>"
+)
 BAD_VALUES: Mapping[str, Any] = {
     "nan": float("nan"),
     "infinity": float("inf"),
@@ -63,12 +66,12 @@ CURSORS = ("nextPageToken",)
 class Fault:
     """One rule. `times` None means for ever; the first `skip` matching requests pass untouched.
 
-    Parameters by kind: `rate_limit` retry_after (seconds, default 1); `quota` requests, seconds; `server_error`
-    status (500); `html` status (200); `redirect` location; `body` body, status; `reset` and `truncated` share (of
-    the body that is sent, 0.5); `drip` seconds between `bytes` bytes; `slow` seconds; `moving_records` count;
-    `wrong_total` add; `foreign_next` origin; `new_field` name, value; `missing_field` name; `type_change` name,
-    value; `bad_value` name, value (a key of BAD_VALUES), and for all four `record` (an index; default all).
-    Field names may be dotted paths.
+    Parameters by kind: `rate_limit` retry_after (seconds, default 1); `quota` requests, seconds;
+    `server_error` status (500); `html` status (200); `redirect` location; `body` body, status; `reset` and
+    `truncated` share (of the body that is sent, 0.5); `drip` seconds between `bytes` bytes; `slow` seconds;
+    `moving_records` count; `wrong_total` add; `foreign_next` origin; `new_field` name, value; `missing_field`
+    name; `type_change` name, value; `bad_value` name, value (a key of BAD_VALUES), and for all four `record`
+    (an index; default all). Field names may be dotted paths.
     """
 
     path: str
@@ -124,7 +127,8 @@ class FaultBook:
         self.add(rules)
 
     def add(self, rules: Iterable[Fault | Mapping[str, Any]]) -> None:
-        """Put rules behind those in force. Raises ValueError or TypeError for a rule that is not understood."""
+        """Put rules behind those in force. Raises ValueError or TypeError for a rule that is not
+        understood."""
         made = [rule if isinstance(rule, Fault) else Fault(**rule) for rule in rules]
         with self._lock:
             self.rules.extend(made)

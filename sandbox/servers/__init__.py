@@ -3,8 +3,8 @@
 Every module offers the same four names, by which the app finds it without a list of vendors:
 
 - `routes(world) -> list[Route]`: its paths, relative to its mount `/<module name>`;
-- `refusal(kind, params) -> Response`: the vendor's own answer for `rate_limit`, `server_error`, `expired_token`,
-  `expired_cursor` and `not_found`;
+- `refusal(kind, params) -> Response`: the vendor's own answer for `rate_limit`, `server_error`,
+  `expired_token`, `expired_cursor` and `not_found`;
 - `environment(base_url) -> dict[str, str]`: the variables that point the connector at this server;
 - `LISTS`: the keys under which an answer of this vendor holds its records (for faults that change records).
 """

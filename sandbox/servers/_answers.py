@@ -56,7 +56,8 @@ def basic(request: Request) -> tuple[str, str] | None:
 
 
 def digest(*parts: object, length: int = 24) -> str:
-    """Return a stable hexadecimal id of the parts (for the ids that a vendor gives and the company has not)."""
+    """Return a stable hexadecimal id of the parts (for the ids that a vendor gives and the company has
+    not)."""
     return hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:length]
 
 

@@ -27,7 +27,8 @@ class QueryError(Exception):
 
 @dataclass(frozen=True)
 class Condition:
-    """One term of WHERE; `values` holds one value, two for BETWEEN, any number for lists, none for IS NULL."""
+    """One term of WHERE; `values` holds one value, two for BETWEEN, any number for lists, none for IS
+    NULL."""
 
     field: str
     operator: str

@@ -1,9 +1,10 @@
 """Google Analytics 4: the event-level export as daily files in cloud storage, and the Data API's `runReport`.
 
-The export is the BigQuery export schema as newline-delimited JSON, one gzip file a day of the property's time zone,
-behind the JSON API of the storage service (list, object, download). Every night at `EXPORT_HOUR` UTC the files
-of the last days are written; a day is written again on the three nights after its first, if late events arrived.
-A file's `generation` is the moment of that writing. The Data API counts the same events as the newest files hold.
+The export is the BigQuery export schema as newline-delimited JSON, one gzip file a day of the property's time
+zone, behind the JSON API of the storage service (list, object, download). Every night at `EXPORT_HOUR` UTC
+the files of the last days are written; a day is written again on the three nights after its first, if late
+events arrived. A file's `generation` is the moment of that writing. The Data API counts the same events as
+the newest files hold.
 """
 
 from __future__ import annotations
@@ -99,7 +100,8 @@ def refusal(kind: str, params: Mapping[str, Any]) -> Response:
         return _error(status, "UNAVAILABLE" if status == 503 else "INTERNAL", "Internal error encountered.")
     if kind == "expired_token":
         text = (
-            "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other "
+            "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or "
+            "other "
             "valid authentication credential."
         )
         return _error(401, "UNAUTHENTICATED", text)
@@ -122,7 +124,8 @@ def _authenticate(request: Request, tokens: oauth.Tokens) -> None:
 
 
 def _events(world: World) -> None:
-    """Make `ga4_events`: all events in the order of their collection, with the property's day (once for ever)."""
+    """Make `ga4_events`: all events in the order of their collection, with the property's day (once for
+    ever)."""
 
     def build() -> bool:
         world.sql.execute(
@@ -188,8 +191,25 @@ def export_files(world: World) -> list[ExportFile]:
 
 # Columns that come from the tag's own code or a list of ours: no character in them needs an escape.
 PLAIN = frozenset(
-    "event_id client_id user_id ga_session_id session_number engagement_time_msec traffic_type transaction_id"
-    " currency form_id method referral_code device_category operating_system browser language gclid".split()
+    {
+        "event_id",
+        "client_id",
+        "user_id",
+        "ga_session_id",
+        "session_number",
+        "engagement_time_msec",
+        "traffic_type",
+        "transaction_id",
+        "currency",
+        "form_id",
+        "method",
+        "referral_code",
+        "device_category",
+        "operating_system",
+        "browser",
+        "language",
+        "gclid",
+    }
 )
 
 
@@ -247,7 +267,8 @@ _PARAMS = ", ".join(
         _param("referral_code", "referral_code"),
     ]
 )
-_LINE = f"""concat('{{"event_date":"', strftime(day, '%Y%m%d'), '","event_timestamp":"', epoch_us(occurred_at),
+_LINE = f"""concat('{{"event_date":"', strftime(day, '%Y%m%d'), '","event_timestamp":"',
+    epoch_us(occurred_at),
     '","event_name":"', event_name, '","event_params":[', substr(concat({_PARAMS}), 2), ']',
     {_text("user_id", "user_id")}, ',"user_pseudo_id":', {_quoted("client_id")},
     ',"privacy_info":{{"analytics_storage":"', {_CONSENT.format("consent_analytics")}, '","ads_storage":"',
@@ -287,7 +308,8 @@ _LINE = f"""concat('{{"event_date":"', strftime(day, '%Y%m%d'), '","event_timest
 },
         ',"purchase_revenue":' || to_json({_VALUE})), 2) || '}}' end,
     {_ITEMS},
-    ',"batch_event_index":"1","batch_page_id":"', ga_session_id, '000","batch_ordering_id":"', position, '"}}')"""
+    ',"batch_event_index":"1","batch_page_id":"', ga_session_id, '000","batch_ordering_id":"', position,
+    '"}}')"""
 
 
 def _contents(world: World, files: list[ExportFile]) -> list[bytes]:
@@ -422,7 +444,8 @@ DIMENSIONS = {
     "hostName": "coalesce(split_part(split_part(page_location, '/', 3), '?', 1), '(not set)')",
     "sessionSource": "coalesce(session_source, '(direct)')",
     "sessionMedium": "coalesce(session_medium, '(none)')",
-    "sessionSourceMedium": "coalesce(session_source, '(direct)') || ' / ' || coalesce(session_medium, '(none)')",
+    "sessionSourceMedium": "coalesce(session_source, '(direct)') || ' / '"
+    " || coalesce(session_medium, '(none)')",
     "sessionCampaignName": "coalesce(session_campaign, '(not set)')",
     "sessionDefaultChannelGroup": "session_channel",
 }
@@ -441,7 +464,8 @@ METRICS = {
 _PAID = r"regexp_full_match(lower(trim(session_medium)), '(.*cp.*|ppc|retargeting|paid.*)')"
 _SEARCH = "lower(trim(session_source)) in ('google', 'bing', 'duckduckgo', 'ecosia', 'yahoo', 'baidu')"
 _SOCIAL = (
-    "regexp_matches(lower(trim(session_source)), '^(facebook|fb|instagram|ig|linkedin|pinterest|reddit|tiktok|x|"
+    "regexp_matches(lower(trim(session_source)), "
+    "'^(facebook|fb|instagram|ig|linkedin|pinterest|reddit|tiktok|x|"
     "twitter|t\\.co|meta)(\\.|$)')"
 )
 _MEDIUM = "lower(trim(session_medium))"
@@ -473,7 +497,8 @@ def _reported(world: World) -> None:
         world.sql.execute(
             f"""create or replace temp table ga4_reported as
             with shown as (
-                select day, position, event_name, client_id, ga_session_id, session_number, country, device_category,
+                select day, position, event_name, client_id, ga_session_id, session_number, country,
+                device_category,
                     browser, page_location, transaction_id, value_minor, currency, utm_source, utm_medium,
                     utm_campaign, gclid, case when page_referrer not like '%fjordlight.example%'
                     then split_part(page_referrer, '/', 3) end as host
@@ -491,11 +516,13 @@ def _reported(world: World) -> None:
                 select date as rate_date, currency_from, rate from fx_rates where currency_to = '{CURRENCY}'),
             orders as (
                 select o.position,
-                    o.value_minor / 100.0 * case when o.currency = '{CURRENCY}' then 1 else r.rate end as revenue
+                    o.value_minor / 100.0 * case when o.currency = '{CURRENCY}' then 1 else r.rate end
+                    as revenue
                 from (select * from shown where event_name = 'purchase' qualify row_number() over (
                     partition by client_id, transaction_id order by position) = 1) o
                 asof left join rates r on o.currency = r.currency_from and o.day >= r.rate_date)
-            select s.* exclude (utm_source, utm_medium, utm_campaign, gclid, host), {CHANNEL} as session_channel,
+            select s.* exclude (utm_source, utm_medium, utm_campaign, gclid, host), {CHANNEL}
+            as session_channel,
                 session_source, session_medium, session_campaign, o.revenue
             from shown s join sessions using (client_id, ga_session_id) left join orders o using (position)"""
         )
@@ -583,7 +610,8 @@ def _compatible(names: list[str], known: Mapping[str, Any], what: str) -> None:
         if name not in known:
             text = (
                 f"Did you mean {sorted(known)[0]}? Field {name} is not a valid {what}. For a list of valid "
-                f"dimensions and metrics, see https://developers.google.com/analytics/devguides/reporting/data/v1/"
+                f"dimensions and metrics, see "
+                f"https://developers.google.com/analytics/devguides/reporting/data/v1/"
                 "api-schema "
             )
             raise Refused(_error(400, "INVALID_ARGUMENT", text))
@@ -592,7 +620,8 @@ def _compatible(names: list[str], known: Mapping[str, Any], what: str) -> None:
 async def _report(request: Request, world: World) -> Response:
     if request.path_params["property"] != PROPERTY:
         text = (
-            "User does not have sufficient permissions for this property. To learn more about Property ID, see "
+            "User does not have sufficient permissions for this property. To learn more about Property ID, "
+            "see "
             "https://developers.google.com/analytics/devguides/reporting/data/v1/property-id."
         )
         raise Refused(_error(403, "PERMISSION_DENIED", text))

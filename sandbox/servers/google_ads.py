@@ -1,7 +1,8 @@
 """Google Ads API v25 over REST: `googleAds:search` and `googleAds:searchStream` for GAQL queries.
 
-The answers are rendered by DuckDB: a query's fields become one nested struct per row, grouped over the figures
-that the platform shows at the company's clock (days of the last four weeks are restated as the clock moves).
+The answers are rendered by DuckDB: a query's fields become one nested struct per row, grouped over the
+figures that the platform shows at the company's clock (days of the last four weeks are restated as the clock
+moves).
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ METRIC_RESOURCES = ("customer", "campaign", "ad_group", "ad_group_ad")
 
 @dataclass(frozen=True)
 class Field:
-    """A field of the query language: its SQL over the relation of its resource, its type, where it may stand."""
+    """A field of the query language: its SQL over the relation of its resource, its type, where it may
+    stand."""
 
     sql: str
     kind: str = TEXT
@@ -136,7 +138,8 @@ _CAMPAIGN_COLUMNS = """c.campaign_id, c.campaign_name, c.campaign_type,
 _GROUP_COLUMNS = "g.ad_group_id, g.ad_group_name, g.status as ad_group_status"
 _AD_COLUMNS = """d.ad_id, d.ad_name, d.ad_type, d.status as ad_status,
     case when d.final_url is null then [] else [d.final_url] end as final_urls"""
-_JOIN_CAMPAIGN = """ad_campaigns c join ad_accounts a on a.platform = c.platform and a.account_id = c.account_id
+_JOIN_CAMPAIGN = """ad_campaigns c join ad_accounts a on a.platform = c.platform
+    and a.account_id = c.account_id
     and c.platform = '{platform}' and c.start_date <= {today}"""
 _JOIN_GROUP = (
     _JOIN_CAMPAIGN
@@ -244,7 +247,8 @@ def _invalid(kind: str, code: str, message: str, where: str = "") -> Refused:
 
 
 _CREDENTIALS = (
-    "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid "
+    "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other "
+    "valid "
     "authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project."
 )
 
@@ -325,7 +329,8 @@ def _customer(request: Request, world: World) -> str:
         raise _invalid("requestError", "INVALID_CUSTOMER_ID", f"Invalid customer ID '{customer}'.")
     if customer not in _accounts(world):
         message = (
-            "User doesn't have permission to access customer. Note: If you're accessing a client customer, the "
+            "User doesn't have permission to access customer. Note: If you're accessing a client customer, "
+            "the "
             "manager's customer id must be set in the 'login-customer-id' header."
         )
         text = "The caller does not have permission"
@@ -351,7 +356,8 @@ async def _search(request: Request, world: World, customer: str, stream: bool) -
         text = f'Invalid JSON payload received. Unknown name "{spare[0]}": Cannot find field.'
         raise Refused(answer({"error": {"code": 400, "message": text, "status": "INVALID_ARGUMENT"}}, 400))
     if body.get("pageSize") or body.get("page_size"):
-        message = "Setting the page size is not supported. Search Responses will have fixed page size of '10000' rows."
+        message = "Setting the page size is not supported. Search Responses will have fixed page size of '10000'"
+        message += " rows."
         raise _invalid("requestError", "PAGE_SIZE_NOT_SUPPORTED", message, "page_size")
     text = body.get("query")
     if not isinstance(text, str) or not text.strip():
@@ -423,8 +429,10 @@ def _check(query: gaql.Query, world: World, customer: str) -> None:
                 "metrics": "PROHIBITED_METRIC_IN_SELECT_OR_WHERE_CLAUSE",
                 "segments": "PROHIBITED_SEGMENT_IN_SELECT_OR_WHERE_CLAUSE",
             }.get(kind, "PROHIBITED_RESOURCE_TYPE_IN_SELECT_CLAUSE")
-            message = f"Cannot select or filter on the following field: '{name}', since it is incompatible with the "
-            raise gaql.QueryError(code, message + f"resource in FROM: {query.resource}.")
+            message = (
+                f"Cannot select or filter on the following field: '{name}', since it is incompatible with "
+            )
+            raise gaql.QueryError(code, message + f"the resource in FROM: {query.resource}.")
     for condition in query.conditions:
         _literals(condition)
     for name, _ in query.orderings:
@@ -505,7 +513,8 @@ def _literals(condition: gaql.Condition) -> list[str]:
 
 
 _DURING = {
-    "TODAY": (0, 0), "YESTERDAY": (1, 1), "LAST_7_DAYS": (7, 1), "LAST_14_DAYS": (14, 1), "LAST_30_DAYS": (30, 1)
+    "TODAY": (0, 0), "YESTERDAY": (1, 1), "LAST_7_DAYS": (7, 1), "LAST_14_DAYS": (14, 1),
+    "LAST_30_DAYS": (30, 1)
 }  # fmt: skip
 
 
@@ -591,7 +600,8 @@ def _sql(query: gaql.Query, world: World, customer: str) -> str:
         selected = any(n in SEGMENTS for n in query.fields)
         # Without a segment every entity has a row, with one only what had impressions.
         join = "join" if selected else "left join"
-        source += f" {join} (select * from google_ads_facts where {whole} and {conditions}) f using ({', '.join(keys)})"
+        facts = f"(select * from google_ads_facts where {whole} and {conditions}) f"
+        source += f" {join} {facts} using ({', '.join(keys)})"
         if selected:
             having.append("sum(impressions) + sum(clicks) + sum(spend_minor) + sum(conversions) > 0")
     order = [f"{_order_sql(name)} {'desc' if down else 'asc'}" for name, down in query.orderings]
@@ -636,11 +646,13 @@ def _prepare(world: World) -> None:
             " * exclude (date, platform, visible_at, country, currency) from google_ads_shown"
         )
         world.sql.execute(
-            "create or replace temp table google_ads_clicks as select k.account_id, k.campaign_id, k.ad_group_id,"
+            "create or replace temp table google_ads_clicks as select k.account_id, k.campaign_id, "
+            "k.ad_group_id,"
             " k.ad_id, k.click_id, k.keyword, k.device, k.network_type,"
             " strftime(timezone(a.time_zone, timezone('UTC', k.clicked_at)), '%Y-%m-%d') as click_date"
             " from ad_clicks k join ad_accounts a using (platform, account_id)"
-            f" where k.platform = '{PLATFORM}' and k.click_id_type = 'gclid' and k.visible_at <= {world.now_sql}"
+            f" where k.platform = '{PLATFORM}' and k.click_id_type = 'gclid' and k.visible_at <= "
+            f"{world.now_sql}"
         )
         today = f"cast(timezone(a.time_zone, timezone('UTC', {world.now_sql})) as date)"
         for resource, entities in _ENTITIES.items():

@@ -1,8 +1,8 @@
 """HubSpot CRM: objects (v3), associations (v4), owners, pipelines and properties of one portal.
 
-A record's properties are the latest values of its history at the clock. Merged records: the survivor carries the
-lost ids in `hs_merged_object_ids` and answers under them; archived records are listed apart. Names on the left of
-the maps below are the vendor's, names on the right the company's.
+A record's properties are the latest values of its history at the clock. Merged records: the survivor carries
+the lost ids in `hs_merged_object_ids` and answers under them; archived records are listed apart. Names on the
+left of the maps below are the vendor's, names on the right the company's.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ LIMIT_HEADERS = {
 }
 OBJECTS = ("contacts", "companies", "deals", "calls", "meetings", "emails", "tasks", "communications")
 TYPE_IDS = {
-    "contacts": "0-1", "companies": "0-2", "deals": "0-3", "calls": "0-48", "meetings": "0-47", "emails": "0-49",
+    "contacts": "0-1", "companies": "0-2", "deals": "0-3", "calls": "0-48", "meetings": "0-47",
+    "emails": "0-49",
     "tasks": "0-27", "communications": "0-18",
 }  # fmt: skip
 SINGULAR = {
@@ -44,17 +45,20 @@ SINGULAR = {
 }  # fmt: skip
 CRM_TYPES = {"contact": "contacts", "company": "companies", "deal": "deals"}
 ACTIVITY_TYPES = {
-    "call": "calls", "meeting": "meetings", "email": "emails", "task": "tasks", "social_message": "communications"
+    "call": "calls", "meeting": "meetings", "email": "emails", "task": "tasks",
+    "social_message": "communications"
 }  # fmt: skip
 MODIFIED = dict.fromkeys(OBJECTS, "hs_lastmodifieddate") | {"contacts": "lastmodifieddate"}
 
 INDUSTRIES = {
     "software": "COMPUTER_SOFTWARE", "architecture": "ARCHITECTURE_PLANNING", "hospitality": "HOSPITALITY",
-    "retail": "RETAIL", "construction": "CONSTRUCTION", "media": "ONLINE_MEDIA", "education": "EDUCATION_MANAGEMENT",
+    "retail": "RETAIL", "construction": "CONSTRUCTION", "media": "ONLINE_MEDIA",
+    "education": "EDUCATION_MANAGEMENT",
 }  # fmt: skip
 DEAL_TYPES = {"new_business": "newbusiness", "expansion": "existingbusiness", "renewal": "renewal"}
 FORECASTS = {
-    "pipeline": "PIPELINE", "best_case": "BEST_CASE", "commit": "COMMIT", "closed": "CLOSED", "omitted": "OMIT"
+    "pipeline": "PIPELINE", "best_case": "BEST_CASE", "commit": "COMMIT", "closed": "CLOSED",
+    "omitted": "OMIT"
 }  # fmt: skip
 DISPOSITIONS = {
     "CONNECTED": "f240bbac-87c9-4f6e-bf70-924b57d47db7", "NO_ANSWER": "73a0d17f-1163-4015-bdd5-ec830791da20",
@@ -74,15 +78,19 @@ NAMES: dict[str, dict[str, tuple[str, ...]]] = {
         "marketing_consent": ("marketing_consent",),
     },
     "companies": {
-        "name": ("name",), "domain": ("domain",), "industry": ("industry",), "employee_count": ("numberofemployees",),
-        "country": ("country",), "city": ("city",), "owner_id": ("hubspot_owner_id",), "is_partner": ("is_partner",),
+        "name": ("name",), "domain": ("domain",), "industry": ("industry",),
+        "employee_count": ("numberofemployees",),
+        "country": ("country",), "city": ("city",), "owner_id": ("hubspot_owner_id",),
+        "is_partner": ("is_partner",),
     },
     "deals": {
         "name": ("dealname",), "pipeline": ("pipeline",), "stage": ("dealstage",), "amount": ("amount",),
         "arr": ("hs_arr",), "currency": ("deal_currency_code",), "close_date": ("closedate",),
         "closed_at": ("closedate",), "owner_id": ("hubspot_owner_id",), "opportunity_type": ("dealtype",),
-        "forecast_category": ("hs_manual_forecast_category", "hs_forecast_category"), "next_step": ("hs_next_step",),
-        "lost_reason": ("closed_lost_reason",), "won_reason": ("closed_won_reason",), "competitor": ("competitor",),
+        "forecast_category": ("hs_manual_forecast_category", "hs_forecast_category"),
+        "next_step": ("hs_next_step",),
+        "lost_reason": ("closed_lost_reason",), "won_reason": ("closed_won_reason",),
+        "competitor": ("competitor",),
         "sourced_by": ("sourced_by",), "partner_company_id": ("partner_company_id",),
         "contract_start": ("contract_start",), "contract_end": ("contract_end",),
         "renewed_deal_id": ("renewed_deal_id",),
@@ -94,7 +102,8 @@ VALUES: dict[tuple[str, str], Mapping[str, str]] = {
     ("deals", "forecast_category"): FORECASTS,
 }
 SYSTEM = {
-    "contacts": ("hs_object_id", "createdate", "lastmodifieddate", "associatedcompanyid", "hs_merged_object_ids"),
+    "contacts": ("hs_object_id", "createdate", "lastmodifieddate", "associatedcompanyid",
+    "hs_merged_object_ids"),
     "companies": ("hs_object_id", "createdate", "hs_lastmodifieddate", "hs_merged_object_ids"),
     "deals": (
         "hs_object_id", "createdate", "hs_lastmodifieddate", "hs_merged_object_ids", "hs_is_closed",
@@ -102,7 +111,8 @@ SYSTEM = {
     ),
 }  # fmt: skip
 _ACTIVITY = (
-    "hs_object_id", "hs_createdate", "hs_lastmodifieddate", "hs_timestamp", "hubspot_owner_id", "hs_object_source",
+    "hs_object_id", "hs_createdate", "hs_lastmodifieddate", "hs_timestamp", "hubspot_owner_id",
+    "hs_object_source",
     "hs_object_source_label",
 )  # fmt: skip
 ACTIVITY_PROPERTIES = {
@@ -112,12 +122,14 @@ ACTIVITY_PROPERTIES = {
                  "hs_meeting_outcome"),
     "emails": ("hs_email_subject", "hs_email_text", "hs_email_direction", "hs_email_status"),
     "tasks": ("hs_task_subject", "hs_task_body", "hs_task_status", "hs_task_type", "hs_task_completion_date"),
-    "communications": ("hs_communication_body", "hs_communication_channel_type", "hs_communication_logged_from"),
+    "communications": ("hs_communication_body", "hs_communication_channel_type",
+    "hs_communication_logged_from"),
 }  # fmt: skip
 DEFAULTS: dict[str, tuple[str, ...]] = {
     "contacts": ("createdate", "email", "firstname", "hs_object_id", "lastmodifieddate", "lastname"),
     "companies": ("createdate", "domain", "hs_lastmodifieddate", "hs_object_id", "name"),
-    "deals": ("amount", "closedate", "createdate", "dealname", "dealstage", "hs_lastmodifieddate", "hs_object_id",
+    "deals": ("amount", "closedate", "createdate", "dealname", "dealstage", "hs_lastmodifieddate",
+    "hs_object_id",
               "pipeline"),
 }  # fmt: skip
 ACTIVITY_DEFAULTS = ("hs_createdate", "hs_lastmodifieddate", "hs_object_id")
@@ -126,11 +138,14 @@ LABELS = {"decision_maker": "Decision maker", "champion": "Champion", "user": "U
 LABEL_TYPES = {"decision_maker": 101, "champion": 103, "user": 105, "legal": 107, "renews": 109}
 # (from, to) -> the vendor's own type number, of plain links and of primary ones.
 LINK_TYPES = {
-    ("contacts", "companies"): (279, 1), ("companies", "contacts"): (280, 2), ("deals", "companies"): (341, 5),
+    ("contacts", "companies"): (279, 1), ("companies", "contacts"): (280, 2), ("deals", "companies"): (341,
+    5),
     ("companies", "deals"): (342, 6), ("deals", "contacts"): (3, 3), ("contacts", "deals"): (4, 4),
     ("deals", "deals"): (451, 451), ("calls", "contacts"): (194, 194), ("calls", "companies"): (182, 182),
-    ("calls", "deals"): (206, 206), ("meetings", "contacts"): (200, 200), ("meetings", "companies"): (188, 188),
-    ("meetings", "deals"): (212, 212), ("emails", "contacts"): (198, 198), ("emails", "companies"): (186, 186),
+    ("calls", "deals"): (206, 206), ("meetings", "contacts"): (200, 200), ("meetings", "companies"): (188,
+    188),
+    ("meetings", "deals"): (212, 212), ("emails", "contacts"): (198, 198), ("emails", "companies"): (186,
+    186),
     ("emails", "deals"): (210, 210), ("tasks", "contacts"): (204, 204), ("tasks", "companies"): (192, 192),
     ("tasks", "deals"): (216, 216), ("communications", "contacts"): (81, 81),
     ("communications", "companies"): (87, 87), ("communications", "deals"): (85, 85),
@@ -241,7 +256,8 @@ def refusal(kind: str, params: Mapping[str, Any]) -> Response:
         return _error(401, "EXPIRED_AUTHENTICATION", text)
     if kind == "bad_token":
         text = (
-            "Authentication credentials not found. This API supports OAuth 2.0 authentication and you can find more "
+            "Authentication credentials not found. This API supports OAuth 2.0 authentication and you can "
+            "find more "
             "details at https://developers.hubspot.com/docs/methods/auth/oauth-overview"
         )
         return _error(401, "INVALID_AUTHENTICATION", text)
@@ -372,7 +388,8 @@ Links = dict[tuple[str, str], dict[str, list[tuple[str, list[str]]]]]
 def _links(world: World, records: dict[str, dict[str, Record]], winners: dict[str, dict[str, str]]) -> Links:
     found: dict[tuple[str, str], dict[str, dict[str, list[str]]]] = defaultdict(lambda: defaultdict(dict))
     query = (
-        f"select *, coalesce(removed_at <= {world.now_sql}, false) as removed from crm_associations where created_at <= {world.now_sql}"
+        f"select *, coalesce(removed_at <= {world.now_sql}, false) as removed from crm_associations where "
+        f"created_at <= {world.now_sql}"
         " order by from_type, cast(from_id as bigint), created_at, cast(to_id as bigint), label"
     )
     for row in world.rows(query):
@@ -398,7 +415,8 @@ def _links(world: World, records: dict[str, dict[str, Record]], winners: dict[st
 def _fill_activities(
     world: World, records: dict[str, dict[str, Record]], winners: dict[str, dict[str, str]], links: Links
 ) -> None:
-    query = f"select * from crm_activities where created_at <= {world.now_sql} order by cast(activity_id as bigint)"
+    query = f"select * from crm_activities where created_at <= {world.now_sql}"
+    query += " order by cast(activity_id as bigint)"
     now = world.as_of.replace(tzinfo=None)
     for row in world.rows(query):
         kind = ACTIVITY_TYPES[row["activity_type"]]
@@ -438,7 +456,7 @@ def _activity(kind: str, row: Mapping[str, Any], outcome: str | None, settled: b
             "hs_call_body": row["body"],
             "hs_call_direction": "OUTBOUND" if outbound else "INBOUND",
             "hs_call_disposition": DISPOSITIONS.get(outcome or ""),
-            "hs_call_duration": None if row["duration_seconds"] is None else str(row["duration_seconds"] * 1000),
+            "hs_call_duration": str((row["duration_seconds"] or 0) * 1000),
             "hs_call_status": "COMPLETED" if outcome == "CONNECTED" else (outcome or "NO_ANSWER").replace(
                 "LEFT_VOICEMAIL", "COMPLETED"),
         }  # fmt: skip
@@ -695,8 +713,8 @@ def _batch_read(request: Request, world: World, body: Any) -> Any:
         {
             "status": "error",
             "category": "OBJECT_NOT_FOUND",
-            "message": f"Could not get some {kind.upper()} objects, they may be deleted or not exist. Check that ids"
-            " are valid.",
+            "message": f"Could not get some {kind.upper()} objects, they may be deleted or not exist. "
+            "Check that ids are valid.",
             "context": {"ids": missing},
             "errors": [],
             "links": {},
@@ -843,8 +861,7 @@ def _associations(request: Request, world: World, body: Any) -> Any:
             missing.append(wanted)
             continue
         to = [
-            {"toObjectId": t, "associationTypes": _types(from_kind, to_kind, labels)}
-            for t, labels in targets
+            {"toObjectId": t, "associationTypes": _types(from_kind, to_kind, labels)} for t, labels in targets
         ]
         results.append({"from": {"id": wanted}, "to": to})
     errors = [
@@ -970,8 +987,17 @@ def _pipelines(request: Request, world: World, _: Any) -> Any:
     return {"results": list(pipelines.values())}
 
 
-_DATETIMES = {"createdate", "closedate", "lastmodifieddate", "hs_lastmodifieddate", "hs_createdate", "hs_timestamp",
-              "hs_meeting_start_time", "hs_meeting_end_time", "hs_task_completion_date"}  # fmt: skip
+_DATETIMES = {
+    "createdate",
+    "closedate",
+    "lastmodifieddate",
+    "hs_lastmodifieddate",
+    "hs_createdate",
+    "hs_timestamp",
+    "hs_meeting_start_time",
+    "hs_meeting_end_time",
+    "hs_task_completion_date",
+}
 _NUMBERS = {
     "amount",
     "hs_arr",
@@ -980,9 +1006,24 @@ _NUMBERS = {
     "hs_deal_stage_probability",
     "hs_object_id",
 }
-_CUSTOM = {"ga_client_ids", "app_user_id", "how_did_you_hear", "disqualified_reason", "is_partner", "competitor",
-           "contract_start", "contract_end", "renewed_deal_id", "sourced_by", "partner_company_id", "bant_budget",
-           "bant_authority", "bant_need", "bant_timeline", "marketing_consent"}  # fmt: skip
+_CUSTOM = {
+    "ga_client_ids",
+    "app_user_id",
+    "how_did_you_hear",
+    "disqualified_reason",
+    "is_partner",
+    "competitor",
+    "contract_start",
+    "contract_end",
+    "renewed_deal_id",
+    "sourced_by",
+    "partner_company_id",
+    "bant_budget",
+    "bant_authority",
+    "bant_need",
+    "bant_timeline",
+    "marketing_consent",
+}
 
 
 def _properties(request: Request, _: World, __: Any) -> Any:

@@ -1,7 +1,8 @@
-"""Mailchimp Marketing API 3.0: audiences and their members, campaigns, reports and the events of every recipient.
+"""Mailchimp Marketing API 3.0: audiences and their members, campaigns, reports and the events of every
+recipient.
 
-Lists page by `count` and `offset` with `total_items`; errors are problem documents. Records are rendered by DuckDB
-as JSON text, one query an endpoint and clock, because a mailing has a record per recipient.
+Lists page by `count` and `offset` with `total_items`; errors are problem documents. Records are rendered by
+DuckDB as JSON text, one query an endpoint and clock, because a mailing has a record per recipient.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from sandbox.world import World, parse_instant
 DATA_CENTRE = "us21"
 API_KEY = f"0123456789abcdef0123456789abcdef-{DATA_CENTRE}"
 LISTS = (
-    "emails", "sent_to", "members", "unsubscribes", "abuse_reports", "urls_clicked", "reports", "campaigns", "lists"
+    "emails", "sent_to", "members", "unsubscribes", "abuse_reports", "urls_clicked", "reports", "campaigns",
+    "lists"
 )  # fmt: skip
 PROBLEM = "application/problem+json; charset=utf-8"
 DOCS = "https://mailchimp.com/developer/marketing/docs/errors/"
@@ -214,28 +216,34 @@ _SENT = f"""select e.campaign_id, concat('{{', {_WHO}, {_PERSON}, ',"status":"',
     count(*) filter (e.event_type = 'opened'),
     ',"last_open":"' || {_TIME.format("max(e.occurred_at) filter (e.event_type = 'opened')")} || '"',
     ',', {_WHERE}, ',"_links":[]}}') as record {_FROM}
-    group by e.campaign_id, e.member_id having bool_or(e.event_type = 'sent') order by e.campaign_id, e.member_id"""
+    group by e.campaign_id, e.member_id having bool_or(e.event_type = 'sent') order by e.campaign_id,
+    e.member_id"""
 _OPENS = f"""select e.campaign_id, concat('{{', {_WHERE}, ',"contact_status":"',
     case when bool_or(m.cleaned_at <= {{now}}) then 'cleaned' when bool_or(m.unsubscribed_at <= {{now}})
     then 'unsubscribed' else 'subscribed' end, '",', {_WHO}, {_PERSON}, ',"opens_count":', count(*),
     ',"proxy_excluded_opens_count":', count(*) filter (not coalesce(e.is_machine_open, false)), ',"opens":[',
     string_agg(concat('{{"timestamp":"', {_TIME.format("e.occurred_at")}, '","is_proxy_open":',
-    coalesce(e.is_machine_open, false), '}}'), ',' order by e.occurred_at, e.event_id), '],"_links":[]}}') as record
+    coalesce(e.is_machine_open, false), '}}'), ',' order by e.occurred_at, e.event_id), '],"_links":[]}}')
+    as record
     {_FROM} where e.event_type = 'opened'
     group by e.campaign_id, e.member_id order by e.campaign_id, e.member_id"""
 _UNSUBSCRIBED = f"""select e.campaign_id, concat('{{', {_WHO}, {_PERSON}, ',"timestamp":"',
     {_TIME.format("min(e.occurred_at)")}, '","reason":"None given",', {_WHERE}, ',"_links":[]}}') as record
     {_FROM} where e.event_type = 'unsubscribed'
     group by e.campaign_id, e.member_id order by e.campaign_id, e.member_id"""
-_COMPLAINTS = f"""select e.campaign_id, concat('{{"id":', hash(min(e.event_id)) % 1000000000, ',', {_WHERE}, ',', {_WHO},
+_COMPLAINTS = f"""select e.campaign_id, concat('{{"id":', hash(min(e.event_id)) % 1000000000, ',', {_WHERE},
+    ',', {_WHO},
     {_PERSON}, ',"date":"', {_TIME.format("min(e.occurred_at)")}, '","_links":[]}}') as record
     {_FROM} where e.event_type = 'complained'
     group by e.campaign_id, e.member_id order by e.campaign_id, e.member_id"""
-_CLICKS = f"""select e.campaign_id, concat('{{"id":"', left(md5(e.url), 10), '","url":', to_json(e.url), ',"total_clicks":',
+_CLICKS = f"""select e.campaign_id, concat('{{"id":"', left(md5(e.url), 10), '","url":', to_json(e.url),
+    ',"total_clicks":',
     count(*), ',"click_percentage":', round(count(*) / sum(count(*)) over (partition by e.campaign_id), 6),
     ',"unique_clicks":', count(distinct e.member_id), ',"unique_click_percentage":',
-    round(count(distinct e.member_id) / sum(count(distinct e.member_id)) over (partition by e.campaign_id), 6),
-    ',"last_click":"', {_TIME.format("max(e.occurred_at)")}, '","campaign_id":"', e.campaign_id, '","_links":[]}}') as record
+    round(count(distinct e.member_id) / sum(count(distinct e.member_id)) over (partition by e.campaign_id),
+    6),
+    ',"last_click":"', {_TIME.format("max(e.occurred_at)")}, '","campaign_id":"', e.campaign_id,
+    '","_links":[]}}') as record
     from mailchimp_events e where e.event_type = 'clicked'
     group by e.campaign_id, e.url order by e.campaign_id, e.url"""
 
@@ -294,13 +302,15 @@ def _activity(request: Request, world: World) -> Response:
     campaign = _sent_campaign(request, world)["id"]
     since = _moment(request, "since")
     if since is None:
-        records = world.memo("mailchimp activity", lambda: _grouped(world, _ACTIVITY.replace("{more}", ""))).get(
-            campaign, []
-        )
+        records = world.memo(
+            "mailchimp activity", lambda: _grouped(world, _ACTIVITY.replace("{more}", ""))
+        ).get(campaign, [])
     else:
         more = f"and e.campaign_id = '{campaign}' and e.occurred_at > timestamp '{since.isoformat(sep=' ')}'"
         key = ("mailchimp activity", campaign, since)
-        records = world.memo(key, lambda: _grouped(world, _ACTIVITY.replace("{more}", more))).get(campaign, [])
+        records = world.memo(key, lambda: _grouped(world, _ACTIVITY.replace("{more}", more))).get(
+            campaign, []
+        )
     return _page(request, "emails", records, campaign_id=campaign)
 
 
@@ -319,7 +329,8 @@ def _counts(world: World) -> dict[str, dict[str, Any]]:
         count(*) filter (event_type = 'opened') as opens,
         count(*) filter (event_type = 'opened' and not coalesce(is_machine_open, false)) as human_opens,
         count(distinct member_id) filter (event_type = 'opened') as openers,
-        count(distinct member_id) filter (event_type = 'opened' and not coalesce(is_machine_open, false)) as human_openers,
+        count(distinct member_id) filter (event_type = 'opened' and not coalesce(is_machine_open, false))
+        as human_openers,
         max(occurred_at) filter (event_type = 'opened') as last_open,
         count(*) filter (event_type = 'clicked') as clicks,
         count(distinct member_id) filter (event_type = 'clicked') as clickers,
@@ -432,8 +443,11 @@ def _campaign(request: Request, world: World) -> Response:
 
 
 def _types(world: World) -> dict[str, str]:
-    """Return what a report calls each campaign; the list of campaigns calls an automation's e-mail regular."""
-    return {row["campaign_id"]: row["type"] for row in world.rows("select campaign_id, type from email_campaigns")}
+    """Return what a report calls each campaign; the list of campaigns calls an automation's e-mail
+    regular."""
+    return {
+        row["campaign_id"]: row["type"] for row in world.rows("select campaign_id, type from email_campaigns")
+    }
 
 
 def _shown_report(campaign: Mapping[str, Any], world: World) -> dict[str, Any]:
@@ -498,7 +512,8 @@ def _shown_list(row: Mapping[str, Any], world: World) -> dict[str, Any]:
     now = world.now_sql
     counts = world.rows(
         f"""select count(*) filter (cleaned_at <= {now}) as cleaned,
-        count(*) filter (unsubscribed_at <= {now} and not coalesce(cleaned_at <= {now}, false)) as unsubscribed,
+        count(*) filter (unsubscribed_at <= {now} and not coalesce(cleaned_at <= {now}, false))
+        as unsubscribed,
         count(*) as total from email_members where list_id = '{row["list_id"]}' and subscribed_at <= {now}"""
     )[0]
     return {
@@ -547,22 +562,28 @@ def _list(request: Request, world: World) -> Response:
     return answer(_reduced(request, orjson.dumps(shown)))
 
 
-_STATUS = """case when m.cleaned_at <= {now} then 'cleaned' when m.unsubscribed_at <= {now} then 'unsubscribed'
+_STATUS = """case when m.cleaned_at <= {now} then 'cleaned' when m.unsubscribed_at <= {now}
+    then 'unsubscribed'
     else 'subscribed' end"""
 _CHANGED = """greatest(m.subscribed_at, case when m.cleaned_at <= {now} then m.cleaned_at end,
     case when m.unsubscribed_at <= {now} then m.unsubscribed_at end)"""
-_MEMBER = f"""select concat('{{"id":"', m.member_id, '","email_address":', to_json(m.email), ',"unique_email_id":"',
+_MEMBER = f"""select concat('{{"id":"', m.member_id, '","email_address":', to_json(m.email),
+    ',"unique_email_id":"',
     m.unique_email_id, '","contact_id":"', md5(m.list_id || m.member_id), '","full_name":',
-    to_json(trim(concat(m.first_name, ' ', m.last_name))), ',"web_id":', ('0x' || left(m.member_id, 7))::bigint,
+    to_json(trim(concat(m.first_name, ' ', m.last_name))), ',"web_id":', ('0x' || left(m.member_id,
+    7))::bigint,
     ',"email_type":"html","status":"', status, '"', {_MERGE},
     case when status = 'unsubscribed' then ',"unsubscribe_reason":"N/A (Unsubscribed by the member)"' end,
     ',"stats":{{"avg_open_rate":0,"avg_click_rate":0}},"ip_signup":"","timestamp_signup":"',
     {_TIME.format("m.subscribed_at")}, '","ip_opt":"","timestamp_opt":"', {_TIME.format("m.subscribed_at")},
-    '","member_rating":2,"last_changed":"', {_TIME.format("changed")}, '","language":', to_json(coalesce(m.language, '')),
+    '","member_rating":2,"last_changed":"', {_TIME.format("changed")}, '","language":',
+    to_json(coalesce(m.language, '')),
     ',"email_client":"","location":{{"latitude":0,"longitude":0,"gmtoff":0,"dstoff":0,"country_code":',
-    to_json(coalesce(m.country, '')), ',"timezone":"","region":""}},"source":', to_json(coalesce(m.source, '')),
+    to_json(coalesce(m.country, '')), ',"timezone":"","region":""}},"source":', to_json(coalesce(m.source,
+    '')),
     ',"tags_count":0,"tags":[],"list_id":"', m.list_id, '","_links":[]}}') as record
-    from (select *, {_STATUS} as status, {_CHANGED} as changed from email_members m where m.subscribed_at <= {{now}}) m
+    from (select *, {_STATUS} as status, {_CHANGED} as changed from email_members m
+    where m.subscribed_at <= {{now}}) m
     where {{where}} order by m.subscribed_at, m.member_id"""
 
 

@@ -1,7 +1,8 @@
-"""Stripe API, version 2023-08-16: customers, subscriptions, invoices with lines, charges, refunds, the catalogue, events.
+"""Stripe API, version 2023-08-16: customers, subscriptions, invoices with lines, charges, refunds, the
+catalogue, events.
 
-Every object is rendered as of a moment: the lists as of the clock, an event's object as of the event. Lists are
-newest first and page by `starting_after`/`ending_before`; events reach back 30 days.
+Every object is rendered as of a moment: the lists as of the clock, an event's object as of the event. Lists
+are newest first and page by `starting_after`/`ending_before`; events reach back 30 days.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ EVENT_DAYS = 30
 INLINE_LINES = 10
 LISTS = ("data",)
 SUBSCRIPTION_STATES = (
-    "active", "past_due", "unpaid", "canceled", "incomplete", "incomplete_expired", "trialing", "paused", "all",
+    "active", "past_due", "unpaid", "canceled", "incomplete", "incomplete_expired", "trialing", "paused",
+    "all",
     "ended",
 )  # fmt: skip
 FILTERS: dict[str, tuple[str, ...]] = {
@@ -133,7 +135,8 @@ def _authenticate(request: Request) -> None:
     key = bearer(request) if credentials is None else credentials[0]
     if not key:
         text = (
-            "You did not provide an API key. You need to provide your API key in the Authorization header, using "
+            "You did not provide an API key. You need to provide your API key in the Authorization header, "
+            "using "
             "Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY')."
         )
         raise Refused(_error(401, text))
@@ -577,8 +580,7 @@ def _charge(
         r["amount_minor"] for r in books.refunds_of.get(row["charge_id"], []) if r["created_at"] <= at
     )
     customer = customers.get(row["customer_id"], {})
-    address = {"city": None, "country": customer.get("country"), "line1": None, "line2": None, "postal_code": None,
-               "state": None}  # fmt: skip
+    blank = dict.fromkeys(("city", "line1", "line2", "postal_code", "state"))
     return {
         "id": row["charge_id"],
         "object": "charge",
@@ -590,7 +592,7 @@ def _charge(
         "application_fee_amount": None,
         "balance_transaction": "txn_" + digest(row["charge_id"], length=24),
         "billing_details": {
-            "address": address,
+            "address": {**blank, "country": customer.get("country")},
             "email": customer.get("email"),
             "name": customer.get("name"),
             "phone": None,
@@ -856,7 +858,8 @@ def _filtered(request: Request, name: str, items: list[Item]) -> list[Item]:
 def _paged(request: Request, items: list[Item], kind: str, url: str) -> Response:
     limit = _number(request, "limit", 10)
     if not 1 <= limit <= 100:
-        text = f"This value must be {'less' if limit > 100 else 'greater'} than or equal to {100 if limit > 100 else 1}."
+        bound = "less than or equal to 100" if limit > 100 else "greater than or equal to 1"
+        text = f"This value must be {bound}."
         raise Refused(_error(400, text, code="parameter_invalid_integer", param="limit"))
     start, end = 0, len(items)
     query = request.query_params

@@ -1,8 +1,8 @@
 """One small company and one running sandbox for every test of the servers, and a client for each vendor.
 
 What belongs here: fixtures only. The specifications are read from the folder that API_SPECS names, else from
-`../shared/specs` beside the checkout; they are no part of the project, so tests that need them say so and skip
-where they are not (the structural tests always run).
+`../shared/specs` beside the checkout; they are no part of the project, so tests that need them say so and
+skip where they are not (the structural tests always run).
 """
 
 from __future__ import annotations
@@ -40,14 +40,17 @@ class Client:
         """Exchange the refresh token for an access token, once."""
         if system not in self._tokens:
             form = {"grant_type": "refresh_token"} | {
-                key.lower(): self.setting(system, key) for key in ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN")
+                key.lower(): self.setting(system, key)
+                for key in ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN")
             }
             answer = self.session.post(self.setting(system, "TOKEN_URL"), data=form, timeout=30)
             answer.raise_for_status()
             self._tokens[system] = answer.json()["access_token"]
         return self._tokens[system]
 
-    def ads(self, query: str, method: str = "search", account: str = "4815162342", **body: Any) -> requests.Response:
+    def ads(
+        self, query: str, method: str = "search", account: str = "4815162342", **body: Any
+    ) -> requests.Response:
         """Send a query to the ads API."""
         headers = {
             "Authorization": f"Bearer {self.token('google_ads')}",
@@ -86,7 +89,9 @@ class Client:
     def billing(self, path: str, **params: Any) -> requests.Response:
         """Get a path of the billing API."""
         headers = {"Authorization": f"Bearer {self.setting('stripe', 'API_KEY')}"}
-        return self.session.get(self.setting("stripe", "BASE_URL") + path, params=params, headers=headers, timeout=60)
+        return self.session.get(
+            self.setting("stripe", "BASE_URL") + path, params=params, headers=headers, timeout=60
+        )
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
         """Call the sandbox's own controls."""
@@ -122,5 +127,7 @@ def specs() -> Path:
     """The folder with the vendors' machine-readable specifications."""
     folder = Path(os.environ.get("API_SPECS") or ROOT.parent / "shared" / "specs")
     if not folder.is_dir():
-        pytest.skip(f"no specifications at {folder}: set API_SPECS to their folder; only structural tests ran")
+        pytest.skip(
+            f"no specifications at {folder}: set API_SPECS to their folder; only structural tests ran"
+        )
     return folder

@@ -37,7 +37,9 @@ def test_every_vendor_offers_what_the_app_needs() -> None:
             assert answer.status_code == status, (name, kind)
             assert json.loads(bytes(answer.body)), (name, kind)
         assert module.refusal("server_error", {"status": 503}).status_code == 503
-    assert all(url.startswith("http://127.0.0.1:8790/") for key, url in settings.items() if key.endswith("_URL"))
+    assert all(
+        url.startswith("http://127.0.0.1:8790/") for key, url in settings.items() if key.endswith("_URL")
+    )
 
 
 def test_a_rate_limit_is_met_as_often_as_set_and_then_no_more(clean: Client) -> None:
@@ -83,7 +85,7 @@ def test_truncated_html_empty_and_other_bodies(clean: Client) -> None:
     _set(clean, "html")
     _set(clean, "no_content")
     _set(clean, "body", params={"body": {"errors": ["nothing"]}})
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(requests.exceptions.JSONDecodeError):
         clean.crm(CONTACTS).json()
     page = clean.crm(CONTACTS)
     assert (page.status_code, page.headers["content-type"].partition(";")[0]) == (200, "text/html")
@@ -167,14 +169,18 @@ def test_dripping_and_slow_answers_take_their_time(clean: Client) -> None:
         assert time.monotonic() - start >= 0.3
 
 
-def test_next_links_and_redirects_to_another_origin_and_the_log_of_that_origin(clean: Client, company: Company) -> None:
+def test_next_links_and_redirects_to_another_origin_and_the_log_of_that_origin(
+    clean: Client, company: Company
+) -> None:
     with running(company, AS_OF) as other:
         _set(clean, "foreign_next", params={"origin": other})
         _set(clean, "redirect", params={"location": f"{other}/hubspot{CONTACTS}"})
         link = clean.crm(CONTACTS, limit=1).json()["paging"]["next"]["link"]
         assert link.startswith(f"{other}/hubspot{CONTACTS}?")
         headers = {"Authorization": "Bearer x"}
-        moved = requests.get(clean.base + "/hubspot" + CONTACTS, headers=headers, allow_redirects=False, timeout=30)
+        moved = requests.get(
+            clean.base + "/hubspot" + CONTACTS, headers=headers, allow_redirects=False, timeout=30
+        )
         assert (moved.status_code, moved.headers["location"]) == (302, f"{other}/hubspot{CONTACTS}")
         requests.get(link, headers=headers, timeout=30)
         log = requests.get(f"{other}/_sandbox/requests", timeout=30).json()["requests"]

@@ -1,7 +1,8 @@
-"""Every endpoint's answer is valid under the vendor's own published specification, and has no field beyond it.
+"""Every endpoint's answer is valid under the vendor's own published specification, and has no field beyond
+it.
 
-OpenAPI, Swagger and discovery documents are turned into JSON Schema by `strict`; for the ads API, which publishes
-protos, field and enum names are looked up in them.
+OpenAPI, Swagger and discovery documents are turned into JSON Schema by `strict`; for the ads API, which
+publishes protos, field and enum names are looked up in them.
 """
 
 from __future__ import annotations
@@ -77,8 +78,10 @@ def check(value: Any, path: Path, schema: Any, allowed: frozenset[str] = frozens
 
 ADS_ROWS = "GoogleAdsSearchads360V23Services__SearchAds360Row"
 QUERIES = [
-    "SELECT campaign.id, ad_group.id, ad_group_ad.ad.id, segments.date, segments.device, segments.ad_network_type,"
-    " metrics.impressions, metrics.clicks, metrics.cost_micros, metrics.conversions, metrics.conversions_value"
+    "SELECT campaign.id, ad_group.id, ad_group_ad.ad.id, segments.date, segments.device, "
+    "segments.ad_network_type,"
+    " metrics.impressions, metrics.clicks, metrics.cost_micros, metrics.conversions, "
+    "metrics.conversions_value"
     " FROM ad_group_ad WHERE segments.date BETWEEN '2026-06-20' AND '2026-06-30'",
     "SELECT customer.id, customer.descriptive_name, customer.currency_code, customer.time_zone FROM customer",
     "SELECT campaign.id, campaign.name, campaign.status, campaign.advertising_channel_type, metrics.ctr,"
@@ -103,7 +106,9 @@ def test_ads_rows_have_the_published_fields_and_types(client: Client, specs: Pat
 
 
 def _proto_fields(text: str) -> set[str]:
-    return set(re.findall(r"^\s+(?:optional |repeated )?[\w.\n ]+?\s(\w+)\s*=\s*\d+\s*(?:\[|;)", text, re.MULTILINE))
+    return set(
+        re.findall(r"^\s+(?:optional |repeated )?[\w.\n ]+?\s(\w+)\s*=\s*\d+\s*(?:\[|;)", text, re.MULTILINE)
+    )
 
 
 def test_every_ads_field_is_in_the_published_protos(specs: Path) -> None:
@@ -171,7 +176,9 @@ MAIL_PATHS = [
 
 
 @pytest.mark.parametrize("path", MAIL_PATHS)
-def test_mail_answers_have_the_published_shape(client: Client, specs: Path, company: Company, path: str) -> None:
+def test_mail_answers_have_the_published_shape(
+    client: Client, specs: Path, company: Company, path: str
+) -> None:
     document = specs / "mailchimp" / "mailchimp_marketing_trimmed.json"
     schema = _document(document)["paths"][path]["get"]["responses"]["200"]["schema"]
     counts: dict[str, int] = {}
@@ -238,7 +245,9 @@ def test_crm_objects_have_the_published_shape(client: Client, specs: Path, kind:
     assert {"status", "message", "correlationId", "category"} <= set(wrong.json())
 
 
-def test_crm_associations_owners_pipelines_properties_have_the_published_shape(client: Client, specs: Path) -> None:
+def test_crm_associations_owners_pipelines_properties_have_the_published_shape(
+    client: Client, specs: Path
+) -> None:
     folder = specs / "hubspot"
     deals = client.crm("/crm/v3/objects/deals", limit=50).json()["results"]
     body = {"inputs": [{"id": deal["id"]} for deal in deals]}
@@ -249,7 +258,11 @@ def test_crm_associations_owners_pipelines_properties_have_the_published_shape(c
         crm_check(linked.json(), folder / "crm_associations_v4.json",
               many + ("WithErrors" if linked.status_code == 207 else ""))  # fmt: skip
     one = client.crm(f"/crm/v4/objects/deals/{deals[0]['id']}/associations/companies")
-    crm_check(one.json(), folder / "crm_associations_v4.json", "CollectionResponseMultiAssociatedObjectWithLabelForwardPaging")
+    crm_check(
+        one.json(),
+        folder / "crm_associations_v4.json",
+        "CollectionResponseMultiAssociatedObjectWithLabelForwardPaging",
+    )
     for archived in ("false", "true"):
         owners = client.crm("/crm/v3/owners", archived=archived, limit=3)
         crm_check(owners.json(), folder / "crm_owners_v3.json", "CollectionResponsePublicOwnerForwardPaging")

@@ -1,4 +1,5 @@
-"""The servers behave as the vendors document: authentication, paging, filters, refusals, and the company's clock.
+"""The servers behave as the vendors document: authentication, paging, filters, refusals, and the company's
+clock.
 
 These tests need no specification and always run.
 """
@@ -105,7 +106,9 @@ def _ads_totals(answer: Any) -> Counter[str]:
 
 
 @pytest.mark.parametrize("account", ["4815162342", "4815162343", "4815162344"])
-def test_ads_totals_are_what_the_platform_shows_at_the_clock(client: Client, company: Company, account: str) -> None:
+def test_ads_totals_are_what_the_platform_shows_at_the_clock(
+    client: Client, company: Company, account: str
+) -> None:
     shown = restated(company.tables["ad_performance"], parse_instant(AS_OF)).to_pylist()
     shown = [row for row in shown if row["platform"] == "google_ads" and row["account_id"] == account]
     totals = _ads_totals(client.ads(DAILY.format("2026-01-01", "2026-12-31"), account=account).json())
@@ -115,28 +118,45 @@ def test_ads_totals_are_what_the_platform_shows_at_the_clock(client: Client, com
 
 
 def test_ads_of_a_campaign_add_up_to_it_and_performance_max_has_none(client: Client) -> None:
-    by_ad = DAILY.replace("FROM campaign", "FROM ad_group_ad").replace("campaign.id,", "campaign.id, ad_group_ad.ad.id,")
-    ads, whole = client.ads(by_ad.format("2026-05-01", "2026-06-30")), client.ads(DAILY.format("2026-05-01", "2026-06-30"))
+    by_ad = DAILY.replace("FROM campaign", "FROM ad_group_ad").replace(
+        "campaign.id,", "campaign.id, ad_group_ad.ad.id,"
+    )
+    ads, whole = (
+        client.ads(by_ad.format("2026-05-01", "2026-06-30")),
+        client.ads(DAILY.format("2026-05-01", "2026-06-30")),
+    )
     per_campaign: Counter[str] = Counter()
     for row in whole.json()["results"]:
         per_campaign[row["campaign"]["id"]] += int(row["metrics"]["costMicros"])
     per_ad: Counter[str] = Counter()
     for row in ads.json()["results"]:
         per_ad[row["campaign"]["id"]] += int(row["metrics"]["costMicros"])
-    kinds = client.ads("SELECT campaign.id, campaign.advertising_channel_type FROM campaign").json()["results"]
-    maximal = {r["campaign"]["id"] for r in kinds if r["campaign"]["advertisingChannelType"] == "PERFORMANCE_MAX"}
+    kinds = client.ads("SELECT campaign.id, campaign.advertising_channel_type FROM campaign").json()[
+        "results"
+    ]
+    maximal = {
+        r["campaign"]["id"] for r in kinds if r["campaign"]["advertisingChannelType"] == "PERFORMANCE_MAX"
+    }
     assert maximal
     assert set(per_campaign) - set(per_ad) == maximal & set(per_campaign)
     assert all(per_ad[name] == per_campaign[name] for name in per_ad)
 
 
-def test_ad_figures_of_a_day_are_restated_for_four_weeks_and_then_stand(clean: Client) -> None:
-    query = DAILY.format("2026-05-10", "2026-05-10")
+def test_ad_figures_of_a_day_are_restated_for_four_weeks_and_then_stand(
+    clean: Client, company: Company
+) -> None:
+    won: Counter[Any] = Counter()
+    for row in company.tables["ad_performance"].to_pylist():
+        if row["account_id"] == "4815162342" and row["date"].isoformat() < "2026-06-01":
+            won[row["date"]] += row["conversions"]
+    day = won.most_common(1)[0][0]  # a day with conversions enough to be restated visibly
+    query = DAILY.format(day, day)
     seen = []
-    for day in ("2026-05-11T12:00:00Z", "2026-05-20T12:00:00Z", "2026-06-09T12:00:00Z", "2026-06-30T12:00:00Z"):
-        clean.control("POST", "clock", {"as_of": day})
+    for age in (1, 10, 30, 31):
+        clean.control("POST", "clock", {"as_of": f"{day + timedelta(days=age)}T12:00:00Z"})
         answer = clean.ads(query).json()
-        seen.append((_ads_totals(answer)["costMicros"], sum(r["metrics"]["conversions"] for r in answer["results"])))
+        conversions = sum(row["metrics"]["conversions"] for row in answer["results"])
+        seen.append((_ads_totals(answer)["costMicros"], round(conversions, 6)))
     assert seen[0][0] > seen[1][0] > seen[2][0] == seen[3][0]
     assert seen[0][1] < seen[1][1] < seen[2][1] == seen[3][1]
 
@@ -231,7 +251,9 @@ def _file(client: Client, item: dict[str, Any]) -> list[Any]:
     return [json.loads(line) for line in gzip.decompress(content).splitlines()]
 
 
-def test_the_export_holds_every_event_that_had_arrived_in_the_file_of_its_day(client: Client, company: Company) -> None:
+def test_the_export_holds_every_event_that_had_arrived_in_the_file_of_its_day(
+    client: Client, company: Company
+) -> None:
     items = _listing(client)
     assert len({item["name"] for item in items}) == len(items) > 55
     counted = Counter()
@@ -252,7 +274,9 @@ def test_the_export_holds_every_event_that_had_arrived_in_the_file_of_its_day(cl
     cut = parse_instant("2026-07-01T02:00:00Z").replace(tzinfo=None)
     rows = company.tables["web_events"].select(["event_id", "visible_at", "occurred_at"]).to_pylist()
     last = parse_instant("2026-06-30T22:00:00Z").replace(tzinfo=None)  # midnight in Amsterdam
-    assert ids == Counter(row["event_id"] for row in rows if row["visible_at"] <= cut and row["occurred_at"] < last)
+    assert ids == Counter(
+        row["event_id"] for row in rows if row["visible_at"] <= cut and row["occurred_at"] < last
+    )
     assert max(ids.values()) > 1, "the company repeats some events"
     assert counted["page_view"] > counted["purchase"] > 0
 
@@ -262,7 +286,10 @@ def test_a_day_is_written_again_when_late_events_arrive_and_then_stands(clean: C
     seen = []
     for day in range(10, 18):
         clean.control("POST", "clock", {"as_of": f"2026-06-{day}T03:00:00Z"})
-        item = next((i for i in clean.export(prefix="events_20260610").json().get("items", []) if i["name"] == name), None)
+        item = next(
+            (i for i in clean.export(prefix="events_20260610").json().get("items", []) if i["name"] == name),
+            None,
+        )
         seen.append(item and (item["generation"], len(_file(clean, item))))
     assert seen[0] is None, "a day's file comes the night after"
     counts = [entry[1] for entry in seen if entry]
@@ -367,14 +394,19 @@ def test_mail_filters_fields_and_refusals(client: Client) -> None:
     slim = client.mail(f"/lists/{list_id}/members", fields="members.id,total_items", count=2).json()
     assert slim == {"members": [{"id": m["id"]} for m in members[:2]], "total_items": len(members)}
     wrong = client.mail("/lists", count=1001)
-    assert (wrong.status_code, wrong.headers["content-type"].partition(";")[0]) == (400, "application/problem+json")
+    assert (wrong.status_code, wrong.headers["content-type"].partition(";")[0]) == (
+        400,
+        "application/problem+json",
+    )
     assert client.mail("/reports/ffffffffff/sent-to").status_code == 404
     bearer = {"Authorization": f"Bearer {mailchimp.API_KEY}"}
     assert requests.get(f"{client.base}/mailchimp/3.0/ping", headers=bearer, timeout=30).status_code == 200
 
 
 def test_email_activity_since_gives_the_later_events_only(client: Client) -> None:
-    report = max(client.mail("/reports", count=1000).json()["reports"], key=lambda r: r["opens"]["opens_total"])
+    report = max(
+        client.mail("/reports", count=1000).json()["reports"], key=lambda r: r["opens"]["opens_total"]
+    )
     path = f"/reports/{report['id']}/email-activity"
     acts = sorted(a["timestamp"] for m in _mails(client, path, "emails") for a in m["activity"])
     since = acts[len(acts) // 2]
@@ -390,23 +422,33 @@ def test_email_activity_since_gives_the_later_events_only(client: Client) -> Non
 
 def _records(client: Client, kind: str, **params: Any) -> list[Any]:
     return _pages(
-        lambda after: client.crm(f"/crm/v3/objects/{kind}", limit=50, **params, **({"after": after} if after else {})),
+        lambda after: client.crm(
+            f"/crm/v3/objects/{kind}", limit=50, **params, **({"after": after} if after else {})
+        ),
         "results",
     )
 
 
-@pytest.mark.parametrize(("kind", "own"), [("contacts", "contact"), ("companies", "company"), ("deals", "deal")])
+@pytest.mark.parametrize(
+    ("kind", "own"), [("contacts", "contact"), ("companies", "company"), ("deals", "deal")]
+)
 def test_crm_listings_hold_live_archived_and_merged_records_once(
     client: Client, company: Company, kind: str, own: str
 ) -> None:
-    rows = [r for r in company.tables["crm_objects"].to_pylist() if r["object_type"] == own and r["created_at"] <= NOW]
+    rows = [
+        r
+        for r in company.tables["crm_objects"].to_pylist()
+        if r["object_type"] == own and r["created_at"] <= NOW
+    ]
     merged = {r["object_id"]: r["merged_into_id"] for r in rows if r["merged_at"] and r["merged_at"] <= NOW}
     archived = {r["object_id"] for r in rows if r["deleted_at"] and r["deleted_at"] <= NOW} - set(merged)
     live = {r["object_id"] for r in rows} - archived - set(merged)
     listed = _records(client, kind, properties="hs_merged_object_ids")
     assert Counter(r["id"] for r in listed) == Counter(live)
     assert {r["id"] for r in _records(client, kind, archived="true")} == archived
-    carried = {lost for r in listed for lost in (r["properties"]["hs_merged_object_ids"] or "").split(";") if lost}
+    carried = {
+        lost for r in listed for lost in (r["properties"]["hs_merged_object_ids"] or "").split(";") if lost
+    }
     assert carried == {lost for lost in merged if _end(merged, lost) in live}
     for lost in list(carried)[:3]:
         assert client.crm(f"/crm/v3/objects/{kind}/{lost}").json()["id"] == _end(merged, lost)
@@ -433,7 +475,11 @@ def test_crm_history_is_newest_first_and_ends_in_the_present_value(client: Clien
             assert all(entry["timestamp"] <= deal["updatedAt"] for entry in entries)
     assert several > 5
     history = company.tables["crm_property_history"].to_pylist()
-    changes = [r for r in history if r["object_type"] == "deal" and r["property"] == "stage" and r["changed_at"] <= NOW]
+    changes = [
+        r
+        for r in history
+        if r["object_type"] == "deal" and r["property"] == "stage" and r["changed_at"] <= NOW
+    ]
     live = {deal["id"] for deal in deals}
     assert sum(len(d["propertiesWithHistory"]["dealstage"]) for d in deals) == sum(
         r["object_id"] in live for r in changes
@@ -454,7 +500,8 @@ def test_crm_search_by_last_change_finds_what_moved(clean: Client) -> None:
         "limit": 7,
     }  # fmt: skip
     found = _pages(
-        lambda at: clean.crm("/crm/v3/objects/contacts/search", {**body, **({"after": at} if at else {})}), "results"
+        lambda at: clean.crm("/crm/v3/objects/contacts/search", {**body, **({"after": at} if at else {})}),
+        "results",
     )
     assert {r["id"] for r in found} == moved
     assert moved
@@ -468,28 +515,46 @@ def test_crm_limits_and_refusals(client: Client) -> None:
     assert client.crm("/crm/v3/objects/contacts/search", {"limit": 201}).status_code == 400
     assert client.crm("/crm/v3/objects/contacts/search", {"after": "9999", "limit": 2}).status_code == 400
     assert client.crm("/crm/v3/objects/contacts/search", {}).status_code == 200, "as lenient as the live API"
-    assert client.crm("/crm/v3/objects/contacts/batch/read", {"inputs": [{"id": str(i)} for i in range(101)]}).status_code == 400
+    assert (
+        client.crm(
+            "/crm/v3/objects/contacts/batch/read", {"inputs": [{"id": str(i)} for i in range(101)]}
+        ).status_code
+        == 400
+    )
     assert client.crm("/crm/v3/objects/unicorns").status_code == 400
     assert client.crm("/crm/v3/objects/contacts/0").status_code == 404
     listed = client.crm("/crm/v3/objects/contacts", limit=1)
     assert listed.headers["X-HubSpot-RateLimit-Max"] == "190"
     assert "X-HubSpot-RateLimit-Max" not in client.crm("/crm/v3/objects/contacts/search", {}).headers
     assert listed.json()["paging"]["next"]["link"].startswith(client.base)
-    partly = client.crm("/crm/v3/objects/contacts/batch/read", {"inputs": [{"id": "0"}, {"id": listed.json()["results"][0]["id"]}]})
+    partly = client.crm(
+        "/crm/v3/objects/contacts/batch/read",
+        {"inputs": [{"id": "0"}, {"id": listed.json()["results"][0]["id"]}]},
+    )
     assert (partly.status_code, partly.json()["numErrors"], len(partly.json()["results"])) == (207, 1, 1)
 
 
 def test_crm_associations_are_the_same_from_both_ends(client: Client) -> None:
     deals = [deal["id"] for deal in _records(client, "deals")]
-    forth = client.crm("/crm/v4/associations/deals/contacts/batch/read", {"inputs": [{"id": i} for i in deals]}).json()
+    forth = client.crm(
+        "/crm/v4/associations/deals/contacts/batch/read", {"inputs": [{"id": i} for i in deals]}
+    ).json()
     pairs = {(part["from"]["id"], str(to["toObjectId"])) for part in forth["results"] for to in part["to"]}
     labels = {t["label"] for part in forth["results"] for to in part["to"] for t in to["associationTypes"]}
     assert {None, "Primary"} < labels
     contacts = sorted({contact for _, contact in pairs})
-    back = client.crm("/crm/v4/associations/contacts/deals/batch/read", {"inputs": [{"id": i} for i in contacts]}).json()
-    assert {(str(to["toObjectId"]), part["from"]["id"]) for part in back["results"] for to in part["to"]} == pairs
+    back = client.crm(
+        "/crm/v4/associations/contacts/deals/batch/read", {"inputs": [{"id": i} for i in contacts]}
+    ).json()
+    assert {
+        (str(to["toObjectId"]), part["from"]["id"]) for part in back["results"] for to in part["to"]
+    } == pairs
     listed = _records(client, "deals", associations="contacts")
-    inline = {(deal["id"], one["id"]) for deal in listed for one in deal.get("associations", {}).get("contacts", {}).get("results", [])}
+    inline = {
+        (deal["id"], one["id"])
+        for deal in listed
+        for one in deal.get("associations", {}).get("contacts", {}).get("results", [])
+    }
     assert inline == pairs
 
 
@@ -571,7 +636,9 @@ def test_subscriptions_show_their_state_at_the_clock(clean: Client, company: Com
 
 def test_every_change_of_a_subscription_in_thirty_days_has_an_event(client: Client, company: Company) -> None:
     since = NOW - timedelta(days=stripe.EVENT_DAYS)
-    changes = [r for r in company.tables["subscription_changes"].to_pylist() if since < r["changed_at"] <= NOW]
+    changes = [
+        r for r in company.tables["subscription_changes"].to_pylist() if since < r["changed_at"] <= NOW
+    ]
     events = _bills(client, "events")
     about = [e for e in events if e["type"].startswith("customer.subscription.")]
     assert len(about) == len(changes) > 0
