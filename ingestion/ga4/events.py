@@ -1,12 +1,13 @@
 """From the lines of an export file to columns of raw events: parsing, repeated events, unknown fields.
 
-Lines are newline-delimited JSON in the schema of the BigQuery export (64-bit integers as strings, absent fields left out).
-All work is done in columns by DuckDB: at 700,000 events a loop per event would cost minutes.
+Lines are newline-delimited JSON in the schema of the BigQuery export (64-bit integers as strings, absent
+fields left out). All work is done in columns by DuckDB: at 700,000 events a loop per event would cost
+minutes.
 
-An event's id is made of what the browser gave it: client id, microsecond, name, and what tells it apart from another one of the
-same microsecond: the parameter `event_id` where the site's tag sends one (then a resent event is one row for certain), else its
-place in its batch (page id, ordering id, index), else a digest of its parameters. All of it stays the same when a day is
-exported again.
+An event's id is made of what the browser gave it: client id, microsecond, name, and what tells it apart
+from another one of the same microsecond: the parameter `event_id` where the site's tag sends one (then a
+resent event is one row for certain), else its place in its batch (page id, ordering id, index), else a
+digest of its parameters. All of it stays the same when a day is exported again.
 """
 
 from __future__ import annotations
@@ -117,7 +118,9 @@ mapped as (
             e.event_params,
             lambda p: struct_pack(
                 k := p.key,
-                v := coalesce(p.value.string_value, p.value.int_value, p.value.double_value, p.value.float_value)
+                v := coalesce(
+                    p.value.string_value, p.value.int_value, p.value.double_value, p.value.float_value
+                )
             )
         ) as entries
     from parsed
@@ -143,7 +146,8 @@ select
         coalesce(e.user_pseudo_id, ''), e.event_timestamp, e.event_name,
         coalesce(
             'tag' || chr(31) || params['event_id'],
-            'batch' || chr(31) || e.batch_page_id || chr(31) || e.batch_ordering_id || chr(31) || e.batch_event_index,
+            'batch' || chr(31) || e.batch_page_id || chr(31) || e.batch_ordering_id
+            || chr(31) || e.batch_event_index,
             md5(cast(to_json(e.event_params) as varchar))
         )
     )) as event_id,
@@ -195,7 +199,9 @@ _FIRST_OF_EACH = """
 select * exclude (nth) from (
     select
         *,
-        row_number() over (partition by event_id, file_date order by event_bundle_sequence_id, event_params) as nth
+        row_number() over (
+            partition by event_id, file_date order by event_bundle_sequence_id, event_params
+        ) as nth
     from columns
 )
 where nth = 1
@@ -222,7 +228,7 @@ class Parser:
         self._connection = duckdb.connect(config={"threads": 2})
 
     def parse(self, files: Iterable[tuple[str, bytes]]) -> Parsed:
-        """The events of some days' files (day, newline-delimited JSON): each one once a day, in columns of text.
+        """The events of some days' files (day, JSON lines): each one once a day, in columns of text.
 
         A line that is no JSON object is returned in `malformed` with its day, as it stands.
         """
@@ -241,7 +247,7 @@ class Parser:
 
 
 def _lines(day: str, content: bytes) -> pa.Table:
-    """The lines of a file as text; bytes that are no UTF-8 are replaced, so that one bad line does not cost the file."""
+    """The lines of a file as text; what is no UTF-8 is replaced, so that one bad line costs no file."""
     lines = [line for line in content.split(b"\n") if line.strip()]
     batches = []
     for start in range(0, len(lines), _BATCH):

@@ -1,4 +1,6 @@
-"""Where the export files and the Data API are reached, and with which credentials. No request is described here."""
+"""Where the export files and the Data API are reached, and with which credentials. No request is described
+here.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
-"""What is read from Google Analytics 4: the export's files in a bucket, and the Data API's counts of the same days.
+"""What is read from Google Analytics 4: the export's files in a bucket, and the Data API's counts of the same
+days.
 
-The vendor exports events to BigQuery. A scheduled query or job copies each day to a bucket as newline-delimited JSON
-(`EXPORT DATA OPTIONS(format='JSON', compression='GZIP')`), one or more objects a day, the day in their names. Days are rewritten for up
-to three days as late events arrive: an object's generation changes, and the day is read again as a whole.
+The vendor exports events to BigQuery. A scheduled query or job copies each day to a bucket as
+newline-delimited JSON (`EXPORT DATA OPTIONS(format='JSON', compression='GZIP')`), one or more objects a
+day, the day in their names. Days are rewritten for up to three days as late events arrive: an object's
+generation changes, and the day is read again as a whole.
 """
 
 from __future__ import annotations
@@ -79,7 +81,7 @@ EVENTS = Table(
     ),
     key=("event_id", "file_date"),
     sliced=True,
-    description="One event of one exported day. event_params holds the parameters that have no column, as one object.",
+    description="One event of one exported day. event_params: parameters without a column, as one object.",
 )
 DAILY_REPORT = Table(
     "daily_report",
@@ -99,7 +101,7 @@ METRICS = {"eventCount": "event_count", "totalUsers": "total_users", "purchaseRe
 
 
 def objects_by_day(client: ApiClient, bucket: str, prefix: str) -> dict[date, list[tuple[str, str]]]:
-    """The export's objects as day -> [(name, generation)]. Intraday files are left out: the daily file replaces them."""
+    """The export's objects as day -> [(name, generation)]. Intraday files are left out: daily ones follow."""
     days: dict[date, list[tuple[str, str]]] = defaultdict(list)
     pages = client.pages(
         f"/storage/v1/b/{quote(bucket, safe='')}/o",
@@ -150,7 +152,7 @@ def read_object(client: ApiClient, bucket: str, name: str) -> bytes:
 
 
 def extract(context: Context) -> Iterator[Item]:
-    """Days whose files changed since they were loaded, and the Data API's counts of these days and of the last few."""
+    """Days whose files changed since they were loaded, and the Data API's counts of them and recent days."""
     exports = client_for(context.connection, "EXPORT_BASE_URL")
     bucket = context.connection.require("BUCKET")
     days = objects_by_day(exports, bucket, prefix(context.connection, context.account))
@@ -266,7 +268,7 @@ def check(connection: Connection) -> str:
         if not days:
             raise BadAnswer(
                 SYSTEM_NAME,
-                f"bucket {bucket} holds no file that begins with {prefix(connection, account)!r} and names a day.",
+                f"bucket {bucket} holds no file of a day that begins with {prefix(connection, account)!r}.",
                 "Check BUCKET and PREFIX, and that the daily export job runs.",
             )
         yesterday = {"startDate": "yesterday", "endDate": "yesterday"}

@@ -1,9 +1,10 @@
 """What is read from Google Ads: GAQL queries, the raw tables that they fill, the days that are read again.
 
-Performance is read twice at different grain. An ad's row carries campaign, ad group, ad, network and device. Campaigns
-without ads (Performance Max) appear in no ad report, so the campaigns' own totals are read too, and staging takes what
-no ad accounts for as rows of the campaign. Country is not read: at ad level the API has no geographic segment that keeps
-conversions, and the geographic reports leave out what could not be located; their sums would not be the spend.
+Performance is read twice at different grain. An ad's row carries campaign, ad group, ad, network and
+device. Campaigns without ads (Performance Max) appear in no ad report, so the campaigns' own totals are
+read too, and staging takes what no ad accounts for as rows of the campaign. Country is not read: at ad
+level the API has no geographic segment that keeps conversions, and the geographic reports leave out what
+could not be located; their sums would not be the spend.
 
 Names are read apart, as records, so that a renamed campaign changes one row and not years of days.
 """
@@ -143,7 +144,8 @@ _METRIC_FIELDS = (
 )
 QUERIES: Mapping[str, str] = {
     "customers": (
-        "SELECT customer.id, customer.descriptive_name, customer.currency_code, customer.time_zone FROM customer"
+        "SELECT customer.id, customer.descriptive_name, customer.currency_code, customer.time_zone"
+        " FROM customer"
     ),
     "campaigns": (
         "SELECT campaign.id, campaign.name, campaign.status, campaign.advertising_channel_type FROM campaign"
@@ -152,15 +154,16 @@ QUERIES: Mapping[str, str] = {
     "ads": "SELECT ad_group_ad.ad.id, ad_group_ad.ad.name, ad_group_ad.ad.type, ad_group.id FROM ad_group_ad",
     "ad_performance": (
         "SELECT segments.date, segments.device, segments.ad_network_type, campaign.id, ad_group.id,"
-        f" ad_group_ad.ad.id, {_METRIC_FIELDS} FROM ad_group_ad WHERE segments.date BETWEEN '{{first}}' AND '{{last}}'"
+        f" ad_group_ad.ad.id, {_METRIC_FIELDS} FROM ad_group_ad"
+        " WHERE segments.date BETWEEN '{first}' AND '{last}'"
     ),
     "campaign_performance": (
         "SELECT segments.date, segments.device, segments.ad_network_type, campaign.id,"
         f" {_METRIC_FIELDS} FROM campaign WHERE segments.date BETWEEN '{{first}}' AND '{{last}}'"
     ),
     "clicks": (
-        "SELECT segments.date, click_view.gclid, click_view.ad_group_ad, campaign.id, ad_group.id FROM click_view"
-        " WHERE segments.date = '{first}'"
+        "SELECT segments.date, click_view.gclid, click_view.ad_group_ad, campaign.id, ad_group.id"
+        " FROM click_view WHERE segments.date = '{first}'"
     ),
 }
 
@@ -171,8 +174,8 @@ def query(
     """The rows of a GAQL query, batch by batch.
 
     Args:
-        method: `searchStream` reads all rows in one answer; `search` in pages of 10,000. Where the stream never arrives
-            whole, the same query is read in pages.
+        method: `searchStream` reads all rows in one answer; `search` in pages of 10,000. Where the stream
+            never arrives whole, the same query is read in pages.
     Raises:
         RequestRefused: the query or the account is refused; the text is the API's own first message.
     """
@@ -249,7 +252,7 @@ def performance(context: Context) -> Iterator[Item]:
 def clicks(context: Context) -> Iterator[Item]:
     """Single clicks, one query a day, at most 90 days back; a day is final once it has passed.
 
-    Only where the list of systems says that this connection provides `ad_clicks`: it costs a query a day and account.
+    Only where the list of systems says that this connection provides `ad_clicks`: it costs a query a day.
     """
     if "ad_clicks" not in context.connection.entities:
         return
@@ -284,8 +287,9 @@ def window(
 ) -> tuple[date, date]:
     """First and last day to read.
 
-    A backfill reads its bounds. Else everything that the platform may have restated since the last load: from the last
-    stored day minus the restatement window (and one day, because days end at different moments) until today.
+    A backfill reads its bounds. Else everything that the platform may have restated since the last load:
+    from the last stored day minus the restatement window (and one day, because days end at different
+    moments) until today.
     """
     if context.bounds is not None:
         return context.bounds.date_from, min(context.bounds.date_to, today)
@@ -328,7 +332,8 @@ def check(connection: Connection) -> str:
             )
         customer = rows[0].get("customer", {})
         names.append(
-            f"{customer.get('descriptiveName', account)} ({customer.get('currencyCode')}, {customer.get('timeZone')})"
+            f"{customer.get('descriptiveName', account)}"
+            f" ({customer.get('currencyCode')}, {customer.get('timeZone')})"
         )
     return "account " + ", ".join(names)
 

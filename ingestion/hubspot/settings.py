@@ -1,4 +1,4 @@
-"""Where HubSpot is reached, and which of a portal's own properties carry what we need. No request is described here."""
+"""Where HubSpot is reached, and which of a portal's own properties carry what we need. No request here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SETTINGS = (
     Setting(
         "ACCESS_TOKEN",
         secret=True,
-        help="Of a private app with the scopes crm.objects.{contacts,companies,deals,owners}.read and sales-email-read.",
+        help="Of a private app with crm.objects.{contacts,companies,deals,owners}.read, sales-email-read.",
     ),
     Setting(
         "CLIENT_IDS_PROPERTY",
@@ -85,7 +85,7 @@ def client_for(connection: Connection) -> ApiClient:
         SYSTEM_NAME,
         setting(connection, "BASE_URL"),
         auth=BearerAuth(connection.require("ACCESS_TOKEN")),
-        # 190 requests in 10 s and 5 searches a second: a refused request waits a little longer than one window's share.
+        # 190 requests in 10 s and 5 searches a second: a refused request waits for its share of the window.
         backoff=1.0,
         tries=7,
     )

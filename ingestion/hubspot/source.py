@@ -1,11 +1,13 @@
-"""What is read from HubSpot: object types with their properties, histories, associations, merges; owners; pipelines.
+"""What is read from HubSpot: object types with their properties, histories, associations, merges; owners;
+pipelines.
 
-First load by the lists, later ones by search on the last modification (with a lag, because the search index follows late), then
-batch reads, because a search gives neither history nor associations. Deleted records appear only in the list of archived
-records, and a merged record is not told at all except by the survivor's `hs_merged_object_ids`: both are looked through in every run.
+First load by the lists, later ones by search on the last modification (with a lag, because the search index
+follows late), then batch reads, because a search gives neither history nor associations. Deleted records
+appear only in the list of archived records, and a merged record is not told at all except by the survivor's
+`hs_merged_object_ids`: both are looked through in every run.
 
-A record comes as one row, its associations as a JSON list in it, so that a changed list replaces the old one as a whole.
-History is one row per change: changes only ever come on top.
+A record comes as one row, its associations as a JSON list in it, so that a changed list replaces the old
+one as a whole. History is one row per change: changes only ever come on top.
 """
 
 from __future__ import annotations
@@ -65,7 +67,7 @@ class ObjectType:
     modified: str
     fields: tuple[Field, ...]
     associations: tuple[str, ...] = ()
-    further: Callable[[Connection], Sequence[str]] = field(default=lambda connection: ())
+    further: Callable[[Connection], Sequence[str]] = field(default=lambda _: ())
     """Properties that are kept together in the JSON column `properties`."""
 
     @property
@@ -224,7 +226,7 @@ def history_table(kind: ObjectType) -> Table:
             Column("changed_by"),
         ),
         key=("change_id",),
-        description=f"One change of one property of one of the {kind.name}; field is our name of the property.",
+        description=f"One change of one property of one of the {kind.name}; field is our name of it.",
     )
 
 
@@ -271,7 +273,7 @@ PIPELINE_STAGES = Table(
 
 
 def objects(kind: ObjectType, context: Context) -> Iterator[Item]:
-    """The records of one type that changed since the last load, all archived ones, their histories and merges."""
+    """The records of one type that changed since the last load, and all archived ones, with histories."""
     client = client_for(context.connection)
     names = _Names(kind, context.connection)
     since = context.since(kind.name)
@@ -327,7 +329,7 @@ def changed(client: ApiClient, names: _Names, since: datetime) -> Iterator[dict[
             raise BadAnswer(
                 SYSTEM_NAME, f"the batch read of {names.kind.name} has no results.", "Run again later."
             )
-        # A record that was archived or merged since the search is missing here; the archived list or its survivor tells it.
+        # What was archived or merged since the search is missing; the archived list or its survivor tells.
         yield from results
 
 
@@ -366,7 +368,7 @@ def changed_ids(client: ApiClient, kind: ObjectType, since: datetime) -> Iterato
         if last <= start:
             raise BadAnswer(
                 SYSTEM_NAME,
-                f"more than {SEARCH_CAP} {kind.name} have the same modification time; a search cannot list them.",
+                f"more than {SEARCH_CAP} {kind.name} have one modification time: no search can list them.",
                 f"Load {kind.name} anew: drop raw_{SYSTEM_NAME}.{kind.name} and run again.",
             )
         start = last
@@ -479,7 +481,7 @@ def _change(kind: ObjectType, record_id: str, column: str, entry: Mapping[str, A
 
 
 def merges_of(object_type: str, record_id: str, entries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The merges that the history of `hs_merged_object_ids` tells: each id from the first moment at which it is named."""
+    """The merges that the history of `hs_merged_object_ids` tells: each id from its first naming on."""
     found: dict[str, Any] = {}
     for entry in sorted(entries, key=lambda entry: str(entry.get("timestamp"))):
         for merged_id in str(entry.get("value") or "").split(";"):
@@ -542,7 +544,8 @@ def check(connection: Connection) -> str:
         document = client.get(f"/crm/v3/objects/{kind.name}", params={"limit": 1}).json()
         client.require(document, "results")
     client.require(client.get("/crm/v3/owners", params={"limit": 1}).json(), "results")
-    return f"portal {', '.join(connection.accounts)}: {', '.join(kind.name for kind in OBJECT_TYPES)} and owners can be read"
+    kinds = ", ".join(kind.name for kind in OBJECT_TYPES)
+    return f"portal {', '.join(connection.accounts)}: {kinds} and owners can be read"
 
 
 def _resource(kind: ObjectType) -> Resource:

@@ -30,7 +30,7 @@ def client_for(connection: Connection) -> ApiClient:
         _, dash, centre = key.rpartition("-")
         if not dash or not centre.isalnum():
             raise ConfigurationError(
-                f"{SYSTEM_NAME}: API_KEY names no data centre (it ends in -us21 or the like). Copy the whole key."
+                f"{SYSTEM_NAME}: API_KEY names no data centre (it ends in -us21 or so). Copy the whole key."
             )
         base_url = f"https://{centre}.api.mailchimp.com"
     # A page of a large report may take minutes: the service itself cuts off at 120 s.

@@ -1,8 +1,10 @@
-"""What is read from Mailchimp: audiences and members as records, campaigns with their reports, and each campaign's recipients.
+"""What is read from Mailchimp: audiences and members as records, campaigns with their reports, and each
+campaign's recipients.
 
-A campaign's recipients, their activity, unsubscribes and complaints are slices: they are read again as a whole when the counters in the campaign's
-report have moved since they were last read, and left alone otherwise. So the rows never depend on how often they were
-read. (`since` of email-activity would spare pages, but could not tell what arrived late or was taken back.)
+A campaign's recipients, their activity, unsubscribes and complaints are slices: they are read again as a
+whole when the counters in the campaign's report have moved since they were last read, and left alone
+otherwise. So the rows never depend on how often they were read. (`since` of email-activity would spare
+pages, but could not tell what arrived late or was taken back.)
 
 Names, addresses, telephone numbers, IP addresses of sign-ups and merge fields are not kept.
 """
@@ -37,13 +39,28 @@ LISTS = Table(
     ),
     key=("list_id",),
     ignored=(
-        "_links", "web_id", "contact", "permission_reminder", "use_archive_bar", "campaign_defaults",
-        "notify_on_subscribe", "notify_on_unsubscribe", "list_rating", "email_type_option", "subscribe_url_short",
-        "subscribe_url_long", "beamer_address", "visibility", "double_optin", "has_welcome", "marketing_permissions",
-        "modules", "stats",
+        "_links",
+        "web_id",
+        "contact",
+        "permission_reminder",
+        "use_archive_bar",
+        "campaign_defaults",
+        "notify_on_subscribe",
+        "notify_on_unsubscribe",
+        "list_rating",
+        "email_type_option",
+        "subscribe_url_short",
+        "subscribe_url_long",
+        "beamer_address",
+        "visibility",
+        "double_optin",
+        "has_welcome",
+        "marketing_permissions",
+        "modules",
+        "stats",
     ),
     description="One audience.",
-)  # fmt: skip
+)
 MEMBERS = Table(
     "members",
     columns=(
@@ -62,13 +79,33 @@ MEMBERS = Table(
     cursor="last_changed_at",
     lag=timedelta(hours=1),
     ignored=(
-        "_links", "full_name", "web_id", "unique_email_id", "contact_id", "email_type", "merge_fields", "interests", "stats",
-        "ip_signup", "ip_opt", "member_rating", "vip", "email_client", "location", "marketing_permissions", "last_note",
-        "tags_count", "tags", "unsubscribe_reason", "consents_to_one_to_one_messaging", "sms_phone_number",
-        "sms_subscription_status", "sms_subscription_last_updated",
+        "_links",
+        "full_name",
+        "web_id",
+        "unique_email_id",
+        "contact_id",
+        "email_type",
+        "merge_fields",
+        "interests",
+        "stats",
+        "ip_signup",
+        "ip_opt",
+        "member_rating",
+        "vip",
+        "email_client",
+        "location",
+        "marketing_permissions",
+        "last_note",
+        "tags_count",
+        "tags",
+        "unsubscribe_reason",
+        "consents_to_one_to_one_messaging",
+        "sms_phone_number",
+        "sms_subscription_status",
+        "sms_subscription_last_updated",
     ),
     description="One address in one audience.",
-)  # fmt: skip
+)
 CAMPAIGNS = Table(
     "campaigns",
     columns=(
@@ -83,12 +120,28 @@ CAMPAIGNS = Table(
     ),
     key=("campaign_id",),
     ignored=(
-        "_links", "web_id", "parent_campaign_id", "archive_url", "long_archive_url", "content_type", "needs_block_refresh",
-        "resendable", "variate_settings", "tracking", "rss_opts", "ab_split_opts", "social_card", "report_summary",
-        "delivery_status", "resend_shortcut_eligibility", "recipients", "settings", "emails_sent",
+        "_links",
+        "web_id",
+        "parent_campaign_id",
+        "archive_url",
+        "long_archive_url",
+        "content_type",
+        "needs_block_refresh",
+        "resendable",
+        "variate_settings",
+        "tracking",
+        "rss_opts",
+        "ab_split_opts",
+        "social_card",
+        "report_summary",
+        "delivery_status",
+        "resend_shortcut_eligibility",
+        "recipients",
+        "settings",
+        "emails_sent",
     ),
     description="One mailing that was sent.",
-)  # fmt: skip
+)
 REPORTS = Table(
     "reports",
     columns=(
@@ -107,12 +160,31 @@ REPORTS = Table(
     ),
     key=("campaign_id",),
     ignored=(
-        "_links", "campaign_title", "type", "list_id", "list_is_active", "list_name", "subject_line", "preview_text",
-        "rss_last_send", "forwards", "facebook_likes", "industry_stats", "list_stats", "ab_split", "timewarp", "timeseries",
-        "share_report", "ecommerce", "delivery_status", "bounces", "opens", "clicks",
+        "_links",
+        "campaign_title",
+        "type",
+        "list_id",
+        "list_is_active",
+        "list_name",
+        "subject_line",
+        "preview_text",
+        "rss_last_send",
+        "forwards",
+        "facebook_likes",
+        "industry_stats",
+        "list_stats",
+        "ab_split",
+        "timewarp",
+        "timeseries",
+        "share_report",
+        "ecommerce",
+        "delivery_status",
+        "bounces",
+        "opens",
+        "clicks",
     ),
     description="One mailing's totals, as the vendor counts them.",
-)  # fmt: skip
+)
 SENT_TO = Table(
     "sent_to",
     columns=(
@@ -225,7 +297,7 @@ def audiences(context: Context) -> Iterator[Item]:
 
 @dataclass(frozen=True)
 class Detail:
-    """One part of a campaign's report: where it stands, which counters tell that it changed, how records are made."""
+    """One part of a campaign's report: its path, the counters that tell of a change, how records are made."""
 
     table: Table
     path: str

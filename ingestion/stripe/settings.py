@@ -7,14 +7,14 @@ from ingestion.settings import Connection, Setting
 
 SYSTEM_NAME = "stripe"
 API_VERSION = "2023-08-16"
-"""Later versions move prices and periods of invoice lines and the invoice of a charge; the version asked for decides the shape."""
+"""Later versions move the prices of lines and the invoice of a charge: the version decides the shape."""
 
 SETTINGS = (
     Setting("BASE_URL", default="https://api.stripe.com", help="Only for proxies and the sandbox."),
     Setting(
         "API_KEY",
         secret=True,
-        help="A restricted key that may read customers, products, subscriptions, invoices, charges, credit notes, events.",
+        help="A restricted key that may read customers, products, billing, charges, credit notes, events.",
     ),
 )
 

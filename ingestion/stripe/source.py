@@ -1,10 +1,11 @@
 """What is read from Stripe: lists at first, then what the event log says has changed.
 
-Lists can only be filtered by creation, so updates come by `/v1/events`: each changed object is read again as it is now, so that the order of
-events does not matter. The log reaches back 30 days; after a longer pause everything is listed anew. Products and prices are few
-and are listed in every run.
+Lists can only be filtered by creation, so updates come by `/v1/events`: each changed object is read again
+as it is now, so that the order of events does not matter. The log reaches back 30 days; after a longer
+pause everything is listed anew. Products and prices are few and are listed in every run.
 
-Invoice lines are taken once an invoice is finalised: from then on Stripe does not change them. Draft lines come and go.
+Invoice lines are taken once an invoice is finalised: from then on Stripe does not change them. Draft lines
+come and go.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from ingestion.stripe.settings import API_VERSION, SETTINGS, SYSTEM_NAME, client
 PAGE = 100
 EVENT_LOG = timedelta(days=30)
 SAFETY = timedelta(days=1)
-"""The log is not trusted in its last day, nor is the moment of the first load: both are overlapped by this."""
+"""The log is not trusted in its last day, nor is the moment of the first load: both are overlapped."""
 RELIST_ABOVE = 500
-"""More changed objects of one type than this are listed rather than read one by one (100 a page against 1)."""
+"""More changed objects of one type than this are listed (100 a page) rather than read one by one."""
 
 FINAL = ("open", "paid", "uncollectible", "void")
 
@@ -45,12 +46,32 @@ CUSTOMERS = Table(
     ),
     key=("customer_id",),
     ignored=(
-        "object", "balance", "default_source", "delinquent", "description", "discount", "invoice_prefix", "invoice_settings",
-        "name", "next_invoice_sequence", "phone", "preferred_locales", "shipping", "tax_exempt", "test_clock", "address",
-        "cash_balance", "invoice_credit_balance", "customer_account", "sources", "subscriptions", "tax", "tax_ids",
+        "object",
+        "balance",
+        "default_source",
+        "delinquent",
+        "description",
+        "discount",
+        "invoice_prefix",
+        "invoice_settings",
+        "name",
+        "next_invoice_sequence",
+        "phone",
+        "preferred_locales",
+        "shipping",
+        "tax_exempt",
+        "test_clock",
+        "address",
+        "cash_balance",
+        "invoice_credit_balance",
+        "customer_account",
+        "sources",
+        "subscriptions",
+        "tax",
+        "tax_ids",
     ),
     description="One customer; a deleted one keeps its id and nothing else.",
-)  # fmt: skip
+)
 PRODUCTS = Table(
     "products",
     columns=(
@@ -62,11 +83,25 @@ PRODUCTS = Table(
     ),
     key=("product_id",),
     ignored=(
-        "object", "created", "attributes", "default_price", "description", "features", "marketing_features", "images",
-        "livemode", "package_dimensions", "shippable", "statement_descriptor", "tax_code", "type", "unit_label", "url",
+        "object",
+        "created",
+        "attributes",
+        "default_price",
+        "description",
+        "features",
+        "marketing_features",
+        "images",
+        "livemode",
+        "package_dimensions",
+        "shippable",
+        "statement_descriptor",
+        "tax_code",
+        "type",
+        "unit_label",
+        "url",
     ),
     description="One product.",
-)  # fmt: skip
+)
 PRICES = Table(
     "prices",
     columns=(
@@ -82,11 +117,23 @@ PRICES = Table(
     ),
     key=("price_id",),
     ignored=(
-        "object", "billing_scheme", "created", "custom_unit_amount", "livemode", "lookup_key", "metadata", "recurring",
-        "tax_behavior", "tiers", "tiers_mode", "transform_quantity", "type", "currency_options",
+        "object",
+        "billing_scheme",
+        "created",
+        "custom_unit_amount",
+        "livemode",
+        "lookup_key",
+        "metadata",
+        "recurring",
+        "tax_behavior",
+        "tiers",
+        "tiers_mode",
+        "transform_quantity",
+        "type",
+        "currency_options",
     ),
     description="One price of one product.",
-)  # fmt: skip
+)
 SUBSCRIPTIONS = Table(
     "subscriptions",
     columns=(
@@ -115,15 +162,42 @@ SUBSCRIPTIONS = Table(
     ),
     key=("subscription_id",),
     ignored=(
-        "object", "application", "application_fee_percent", "automatic_tax", "billing_cycle_anchor", "billing_thresholds",
-        "billing_cycle_anchor_config", "cancel_at", "cancellation_details", "collection_method", "days_until_due",
-        "default_payment_method", "default_source", "default_tax_rates", "description", "discount", "discounts",
-        "invoice_settings", "items", "latest_invoice", "next_pending_invoice_item_invoice", "on_behalf_of",
-        "pause_collection", "payment_settings", "pending_invoice_item_interval", "pending_setup_intent", "pending_update",
-        "plan", "quantity", "schedule", "test_clock", "transfer_data", "trial_settings",
+        "object",
+        "application",
+        "application_fee_percent",
+        "automatic_tax",
+        "billing_cycle_anchor",
+        "billing_thresholds",
+        "billing_cycle_anchor_config",
+        "cancel_at",
+        "cancellation_details",
+        "collection_method",
+        "days_until_due",
+        "default_payment_method",
+        "default_source",
+        "default_tax_rates",
+        "description",
+        "discount",
+        "discounts",
+        "invoice_settings",
+        "items",
+        "latest_invoice",
+        "next_pending_invoice_item_invoice",
+        "on_behalf_of",
+        "pause_collection",
+        "payment_settings",
+        "pending_invoice_item_interval",
+        "pending_setup_intent",
+        "pending_update",
+        "plan",
+        "quantity",
+        "schedule",
+        "test_clock",
+        "transfer_data",
+        "trial_settings",
     ),
     description="One subscription, canceled ones included, as it is now.",
-)  # fmt: skip
+)
 INVOICES = Table(
     "invoices",
     columns=(
@@ -150,21 +224,76 @@ INVOICES = Table(
     ),
     key=("invoice_id",),
     ignored=(
-        "object", "account_country", "account_name", "account_tax_ids", "amount_due", "amount_remaining", "amount_shipping",
-        "application", "application_fee_amount", "attempt_count", "attempted", "auto_advance", "automatic_tax",
-        "collection_method", "custom_fields", "customer_address", "customer_name", "customer_phone", "customer_shipping",
-        "customer_tax_exempt", "customer_tax_ids", "default_payment_method", "default_source", "default_tax_rates",
-        "description", "discount", "discounts", "due_date", "effective_at", "ending_balance", "footer", "from_invoice",
-        "hosted_invoice_url", "invoice_pdf", "issuer", "last_finalization_error", "latest_revision", "lines",
-        "next_payment_attempt", "number", "on_behalf_of", "paid", "paid_out_of_band", "payment_intent", "payment_settings",
-        "period_end", "period_start", "post_payment_credit_notes_amount", "pre_payment_credit_notes_amount", "quote",
-        "receipt_number", "rendering", "rendering_options", "shipping_cost", "shipping_details", "starting_balance",
-        "statement_descriptor", "status_transitions", "subscription_details", "subscription_proration_date",
-        "subtotal_excluding_tax", "test_clock", "threshold_reason", "total_discount_amounts", "total_tax_amounts",
-        "transfer_data", "webhooks_delivered_at",
+        "object",
+        "account_country",
+        "account_name",
+        "account_tax_ids",
+        "amount_due",
+        "amount_remaining",
+        "amount_shipping",
+        "application",
+        "application_fee_amount",
+        "attempt_count",
+        "attempted",
+        "auto_advance",
+        "automatic_tax",
+        "collection_method",
+        "custom_fields",
+        "customer_address",
+        "customer_name",
+        "customer_phone",
+        "customer_shipping",
+        "customer_tax_exempt",
+        "customer_tax_ids",
+        "default_payment_method",
+        "default_source",
+        "default_tax_rates",
+        "description",
+        "discount",
+        "discounts",
+        "due_date",
+        "effective_at",
+        "ending_balance",
+        "footer",
+        "from_invoice",
+        "hosted_invoice_url",
+        "invoice_pdf",
+        "issuer",
+        "last_finalization_error",
+        "latest_revision",
+        "lines",
+        "next_payment_attempt",
+        "number",
+        "on_behalf_of",
+        "paid",
+        "paid_out_of_band",
+        "payment_intent",
+        "payment_settings",
+        "period_end",
+        "period_start",
+        "post_payment_credit_notes_amount",
+        "pre_payment_credit_notes_amount",
+        "quote",
+        "receipt_number",
+        "rendering",
+        "rendering_options",
+        "shipping_cost",
+        "shipping_details",
+        "starting_balance",
+        "statement_descriptor",
+        "status_transitions",
+        "subscription_details",
+        "subscription_proration_date",
+        "subtotal_excluding_tax",
+        "test_clock",
+        "threshold_reason",
+        "total_discount_amounts",
+        "total_tax_amounts",
+        "transfer_data",
+        "webhooks_delivered_at",
     ),
     description="One invoice as it is now.",
-)  # fmt: skip
+)
 INVOICE_LINES = Table(
     "invoice_lines",
     columns=(
@@ -213,15 +342,45 @@ CHARGES = Table(
     ),
     key=("charge_id",),
     ignored=(
-        "object", "amount_captured", "application", "application_fee", "application_fee_amount", "balance_transaction",
-        "billing_details", "calculated_statement_descriptor", "captured", "description", "disputed",
-        "failure_balance_transaction", "failure_code", "failure_message", "fraud_details", "on_behalf_of", "outcome",
-        "payment_intent", "payment_method", "payment_method_details", "radar_options", "receipt_email", "receipt_number",
-        "receipt_url", "refunded", "refunds", "review", "shipping", "source", "source_transfer", "statement_descriptor",
-        "statement_descriptor_suffix", "transfer", "transfer_data", "transfer_group", "level3",
+        "object",
+        "amount_captured",
+        "application",
+        "application_fee",
+        "application_fee_amount",
+        "balance_transaction",
+        "billing_details",
+        "calculated_statement_descriptor",
+        "captured",
+        "description",
+        "disputed",
+        "failure_balance_transaction",
+        "failure_code",
+        "failure_message",
+        "fraud_details",
+        "on_behalf_of",
+        "outcome",
+        "payment_intent",
+        "payment_method",
+        "payment_method_details",
+        "radar_options",
+        "receipt_email",
+        "receipt_number",
+        "receipt_url",
+        "refunded",
+        "refunds",
+        "review",
+        "shipping",
+        "source",
+        "source_transfer",
+        "statement_descriptor",
+        "statement_descriptor_suffix",
+        "transfer",
+        "transfer_data",
+        "transfer_group",
+        "level3",
     ),
     description="One charge.",
-)  # fmt: skip
+)
 REFUNDS = Table(
     "refunds",
     columns=(
@@ -236,12 +395,21 @@ REFUNDS = Table(
     ),
     key=("refund_id",),
     ignored=(
-        "object", "balance_transaction", "description", "destination_details", "failure_balance_transaction",
-        "failure_reason", "instructions_email", "next_action", "payment_intent", "receipt_number",
-        "source_transfer_reversal", "transfer_reversal",
+        "object",
+        "balance_transaction",
+        "description",
+        "destination_details",
+        "failure_balance_transaction",
+        "failure_reason",
+        "instructions_email",
+        "next_action",
+        "payment_intent",
+        "receipt_number",
+        "source_transfer_reversal",
+        "transfer_reversal",
     ),
     description="One refund.",
-)  # fmt: skip
+)
 CREDIT_NOTES = Table(
     "credit_notes",
     columns=(
@@ -259,12 +427,28 @@ CREDIT_NOTES = Table(
     ),
     key=("credit_note_id",),
     ignored=(
-        "object", "amount", "amount_shipping", "customer_balance_transaction", "discount_amount", "discount_amounts",
-        "effective_at", "lines", "memo", "metadata", "number", "out_of_band_amount", "pdf", "reason", "shipping_cost",
-        "subtotal", "subtotal_excluding_tax", "tax_amounts", "voided_at",
+        "object",
+        "amount",
+        "amount_shipping",
+        "customer_balance_transaction",
+        "discount_amount",
+        "discount_amounts",
+        "effective_at",
+        "lines",
+        "memo",
+        "metadata",
+        "number",
+        "out_of_band_amount",
+        "pdf",
+        "reason",
+        "shipping_cost",
+        "subtotal",
+        "subtotal_excluding_tax",
+        "tax_amounts",
+        "voided_at",
     ),
     description="One credit note.",
-)  # fmt: skip
+)
 EVENTS = Table(
     "events",
     columns=(
@@ -374,7 +558,7 @@ def _page(client: ApiClient, kind: Kind, body: bytes, at: str, found: list[dict[
 
 
 def lines_of(client: ApiClient, invoice: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The lines of an invoice; those beyond the ones in the invoice itself are read from its list of lines."""
+    """The lines of an invoice; where it holds only the first ones, from its own list of lines."""
     lines = invoice.get("lines") or {}
     entries = list(lines.get("data") or [])
     if lines.get("has_more"):
@@ -423,7 +607,7 @@ def check(connection: Connection) -> str:
         raise BadAnswer(SYSTEM_NAME, "the API gave no account.", "Check BASE_URL and API_KEY.")
     if connection.accounts and account["id"] not in connection.accounts:
         raise ConfigurationError(
-            f"{SYSTEM_NAME}: the key belongs to {account['id']}, but `accounts` lists {', '.join(connection.accounts)}."
+            f"{SYSTEM_NAME}: the key is of {account['id']}; `accounts` lists {', '.join(connection.accounts)}."
             " Correct one of them."
         )
     for kind in (*KINDS, *CATALOGUE):

@@ -33,7 +33,12 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 def context_of(vendor: Vendor) -> Callable[..., Context]:
     """Make a context of a system that is connected to the scripted vendor."""
 
-    def make(name: str, account: str = "1", values: Mapping[str, str] | None = None, entities: tuple[str, ...] = (), **more: Any
+    def make(
+        name: str,
+        account: str = "1",
+        values: Mapping[str, str] | None = None,
+        entities: tuple[str, ...] = (),
+        **more: Any,
     ) -> Context:
         settings = {
             "BASE_URL": vendor.url,
@@ -49,7 +54,11 @@ def context_of(vendor: Vendor) -> Callable[..., Context]:
         }
         lags = {table.name: table.lag for table in system(name).tables}
         return Context(
-            Connection(name, accounts=(account,), entities=entities, values=settings), account, AS_OF, lags=lags, **more
+            Connection(name, accounts=(account,), entities=entities, values=settings),
+            account,
+            AS_OF,
+            lags=lags,
+            **more,
         )
 
     vendor.on("/token", {"access_token": "short-lived", "expires_in": 3600})

@@ -1,4 +1,6 @@
-"""Mailchimp: paging by offset, details that are read only when their counters moved, what is kept of a recipient."""
+"""Mailchimp: paging by offset, details that are read only when their counters moved, what is kept of a
+recipient.
+"""
 
 from __future__ import annotations
 

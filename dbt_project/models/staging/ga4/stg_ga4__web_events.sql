@@ -7,6 +7,10 @@ with events as (
     where client_id is not null
 ),
 
+country_names as (
+    select * from {{ ref('country_names') }}
+),
+
 final as (
     select
         source_relation,
@@ -18,7 +22,7 @@ final as (
         page_location,
         page_referrer,
         device_category,
-        country,
+        coalesce(country_names.country, events.country) as country,
         analytics_storage,
         ads_storage,
         currency,
@@ -45,6 +49,7 @@ final as (
         _slice,
         _dlt_load_id
     from events
+    left join country_names on lower(events.country) = country_names.name
 )
 
 {{ conform('web_events', 'final', provided={

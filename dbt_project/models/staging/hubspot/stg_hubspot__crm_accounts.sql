@@ -9,6 +9,10 @@ merges as (
     where object_type = 'companies'
 ),
 
+country_names as (
+    select * from {{ ref('country_names') }}
+),
+
 records as (
     select
         companies.source_relation,
@@ -17,7 +21,7 @@ records as (
         lower(companies.domain) as domain,
         lower(companies.industry) as industry,
         companies.employee_count,
-        companies.country,
+        coalesce(country_names.country, companies.country) as country,
         companies.owner_id,
         coalesce(companies.is_partner, false) as is_partner,
         companies.created_at,
@@ -30,6 +34,7 @@ records as (
     from companies
     left join merges
         on companies.source_relation = merges.source_relation and companies.company_id = merges.merged_id
+    left join country_names on lower(companies.country) = country_names.name
     where merges.merged_id is null
     union all
     select

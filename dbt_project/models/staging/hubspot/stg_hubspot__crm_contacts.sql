@@ -16,6 +16,10 @@ choices as (
     where from_type = 'contacts'
 ),
 
+country_names as (
+    select * from {{ ref('country_names') }}
+),
+
 records as (
     select
         contacts.source_relation,
@@ -32,7 +36,7 @@ records as (
         contacts.owner_id,
         contacts.original_source,
         contacts.self_reported_source,
-        contacts.country,
+        coalesce(country_names.country, contacts.country) as country,
         contacts.job_title,
         case
             when contacts.client_ids is not null
@@ -48,6 +52,7 @@ records as (
         on contacts.source_relation = merges.source_relation and contacts.contact_id = merges.merged_id
     left join choices
         on contacts.source_relation = choices.source_relation and contacts.contact_id = choices.from_id
+    left join country_names on lower(contacts.country) = country_names.name
     where merges.merged_id is null
     union all
     select
