@@ -1,14 +1,16 @@
-"""The errors of ingestion. Each one's text is a single line for a person: the system, what happened, what to do.
+"""The errors of ingestion. Each one's text is a single line for a person: the system, what happened, what to
+do.
 
-No error here ever holds a token, a query secret or a clear e-mail address: texts pass through `privacy.redact` where
-they quote a foreign one.
+No error here ever holds a token, a query secret or a clear e-mail address: texts pass through
+`privacy.redact` where they quote a foreign one.
 """
 
 from __future__ import annotations
 
 
 class FunnelhouseError(Exception):
-    """An expected failure. The command line prints its text as one line and exits with 1, without a traceback."""
+    """An expected failure. The command line prints its text as one line and exits with 1, without a
+    traceback."""
 
 
 class ConfigurationError(FunnelhouseError):

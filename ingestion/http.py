@@ -1,19 +1,22 @@
 """The one owner of HTTP: retries, rate limits, deadlines, paging guards, authentication, redaction.
 
     client = ApiClient("hubspot", base_url, auth=BearerAuth(token))
-    answer = client.get("/crm/v3/owners", params={"limit": 100})         # Answer: .content, .json(), .headers, .status
-    for answer in client.pages("/crm/v3/objects/contacts", next_request=after("paging.next.after"), data="results"): ...
+    answer = client.get("/crm/v3/owners", params={"limit": 100})  # .content, .json(), .headers, .status
+    for answer in client.pages(
+        "/crm/v3/objects/contacts", next_request=after("paging.next.after"), data="results"
+    ): ...
 
 What every request gets:
-- up to `tries` attempts with exponential backoff and jitter for connection errors, resets, timeouts, 408, 425, 429, 5xx, and for answers
-  with status 200 that are no whole JSON (truncated, an HTML page, empty);
-- `Retry-After` (seconds or a date) honoured; `limit_wait(answer)` lets a vendor name its own waiting time in a body or header;
+- up to `tries` attempts with exponential backoff and jitter for connection errors, resets, timeouts, 408,
+  425, 429, 5xx, and for answers with status 200 that are no whole JSON (truncated, an HTML page, empty);
+- `Retry-After` (seconds or a date) honoured; `limit_wait(answer)` lets a vendor name its own waiting time in
+  a body or header;
 - a total deadline (`deadline` seconds for one attempt, body included: a dripping answer ends there);
 - no redirect and no next link to another origin: the token never leaves `base_url`'s origin;
 - errors as SourceError: one line, no token, no query.
 
-Paging (`pages`) fails on the first repeated page or cursor, on more than `page_cap` pages, on an answer without the required `data`, on an
-answer that carries `errors` beside it.
+Paging (`pages`) fails on the first repeated page or cursor, on more than `page_cap` pages, on an answer
+without the required `data`, on an answer that carries `errors` beside it.
 """
 
 from __future__ import annotations
@@ -51,11 +54,13 @@ class Answer:
     url: str
 
     def json(self) -> Any:
-        """The parsed body. Numbers with a fraction are doubles: use it for control fields, give `content` to a Page."""
+        """The parsed body. Numbers with a fraction are doubles: use it for control fields, give `content` to
+        a Page."""
         try:
             return orjson.loads(self.content)
         except orjson.JSONDecodeError:
-            # lone surrogates, NaN and integers above 2^64: the records' validation deals with them, not the paging
+            # lone surrogates, NaN and integers above 2^64: the records' validation deals with them, not the
+            # paging
             return json.loads(self.content.decode("utf-8", "surrogatepass"))
 
     def at(self, path: str, default: Any = None) -> Any:
@@ -149,7 +154,8 @@ def after_last(data: str, identifier: str, param: str, more: str) -> NextRequest
 
 
 def offset(data: str, total: str, size: int, param: str = "offset") -> NextRequest:
-    """Offsets until the total is reached. The total is read on each page; a page that is empty before it is an error."""
+    """Offsets until the total is reached. The total is read on each page; a page that is empty before it is
+    an error."""
 
     def next_request(request: Request, answer: Answer) -> Request | None:
         document = answer.json()
@@ -309,8 +315,10 @@ class ApiClient:
         connect_timeout, read_timeout: seconds per connect and per read.
         deadline: seconds for one attempt from its start to the last byte of its body.
         backoff: the first waiting time in seconds; it doubles up to `max_wait`, with jitter.
-        max_wait: the longest single waiting time, also for Retry-After: a longer one fails at once and says so.
-        limit_wait: (status, headers, body) -> seconds to wait where the vendor signals its limit in its own way, else None.
+        max_wait: the longest single waiting time, also for Retry-After: a longer one fails at once and says
+            so.
+        limit_wait: (status, headers, body) -> seconds to wait where the vendor signals its limit in its own
+            way, else None.
         headers: fixed headers of every request.
         secrets: further texts that must never be printed.
     """
@@ -359,7 +367,8 @@ class ApiClient:
         return self.request(Request(path, "POST", params=params or {}, json=json), **options)
 
     def request(self, request: Request, *, expect: str = "json") -> Answer:
-        """One request with all retries. `expect`: "json" (a whole JSON document), "lines" or "bytes" (anything)."""
+        """One request with all retries. `expect`: "json" (a whole JSON document), "lines" or "bytes"
+        (anything)."""
         url = self._url(request.path)
         renewed = False
         attempt = 0
@@ -371,7 +380,8 @@ class ApiClient:
                 if attempt >= self.tries:
                     raise Unreachable(
                         self.system,
-                        f"{request.method} {self._shown(url)} failed {attempt} times; the last time: {failure.what}.",
+                        f"{request.method} {self._shown(url)} failed {attempt} times; the last "
+                        f"time: {failure.what}.",
                         "Check the address and the vendor's status page, then run again.",
                     ) from None
                 wait = failure.wait
@@ -402,7 +412,8 @@ class ApiClient:
     ) -> Iterator[Answer]:
         """All pages. `data`: the dotted path at which each answer must hold its records, as a list.
 
-        optional: the vendor leaves the key out when there is nothing (documented for some): then an absent key is an empty page.
+        optional: the vendor leaves the key out when there is nothing (documented for some): then an absent
+            key is an empty page.
         """
         request = path if isinstance(path, Request) else Request(path, params=params or {})
         seen_pages: set[bytes] = set()
@@ -510,11 +521,13 @@ class ApiClient:
         return answer
 
     def _body(self, response: requests.Response, end: float) -> bytes:
-        """The whole body, or _Retry where it drips past the deadline, is cut off or shorter than announced."""
+        """The whole body, or _Retry where it drips past the deadline, is cut off or shorter than
+        announced."""
         parts = []
         reader = response.raw
         while True:
-            # read1 returns what one read of the socket gave, so that a dripping sender cannot hold us past the deadline
+            # read1 returns what one read of the socket gave, so that a dripping sender cannot hold us past
+            # the deadline
             part = (
                 reader.read1(1 << 20, decode_content=True) if hasattr(reader, "read1") else reader.read(65536)
             )
@@ -560,7 +573,8 @@ class ApiClient:
         if answer.status in (401, 403):
             raise Unauthorized(
                 self.system,
-                f"{shown} was refused ({answer.status}): the credentials are wrong, expired or lack a permission.",
+                f"{shown} was refused ({answer.status}): the credentials are wrong, expired or lack "
+                "a permission.",
                 "Check them with `funnelhouse doctor`.",
             )
         body = redact(answer.content[:2000].decode("utf-8", "replace"), self._secrets())

@@ -1,9 +1,12 @@
 """Pseudonyms for personal identifiers, made before anything is written.
 
-- `Pseudonyms.of(text)` = "v1:" + hex HMAC-SHA256(key, normalised text). E-mail addresses are normalised by NFKC, trim and
-  case-folding, telephone numbers to their digits. The key lies in `<data folder>/pseudonym.key` (0600), made at first use.
-- Addresses inside other text, JSON and URLs (also `%40`) are replaced by the same pseudonym, so that identities still meet.
-- A vendor's own digest of an address (md5) identifies a person as well as the address does: it becomes a pseudonym too.
+- `Pseudonyms.of(text)` = "v1:" + hex HMAC-SHA256(key, normalised text). E-mail addresses are normalised by
+  NFKC, trim and case-folding, telephone numbers to their digits. The key lies in `<data
+  folder>/pseudonym.key` (0600), made at first use.
+- Addresses inside other text, JSON and URLs (also `%40`) are replaced by the same pseudonym, so that
+  identities still meet.
+- A vendor's own digest of an address (md5) identifies a person as well as the address does: it becomes a
+  pseudonym too.
 - A pseudonym that comes in again (a replay of the quarantine) is left as it is.
 
 `FUNNELHOUSE_CLEAR_PERSONAL_DATA=1` keeps clear values beside the pseudonyms. It is off by default.
@@ -33,7 +36,8 @@ _AT = r"(?:@|%(?:25)*40|＠|\\u0040)"
 _LOCAL = r"(?:[\w.!#$&'*+/=?^`{|}~-]|%(?:25)*2[Bb])"
 EMAIL = re.compile(rf"{_LOCAL}{{1,64}}{_AT}[^\W_](?:[\w.-]{{0,250}}[^\W_])?\.[^\W\d_]{{2,24}}")
 DIGEST = re.compile(r"(?<![0-9A-Za-z])(?:[0-9a-f]{32}|[0-9A-F]{32})(?![0-9A-Za-z])")
-# Characters that are legal in a local part, but far more often separate an address from what stands before it in URLs and prose.
+# Characters that are legal in a local part, but far more often separate an address from what stands before
+# it in URLs and prose.
 _BEFORE = re.compile(r"^.*[=&/?'`{|}#]")
 _CACHE_SIZE = 200_000
 
@@ -58,7 +62,8 @@ def normalise_phone(text: str) -> str | None:
 
 
 def read_or_make_key(file: Path) -> bytes:
-    """The key of this data folder. Losing it makes old pseudonyms meet no new ones; it is never replaced silently."""
+    """The key of this data folder. Losing it makes old pseudonyms meet no new ones; it is never replaced
+    silently."""
     try:
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -78,7 +83,8 @@ def read_or_make_key(file: Path) -> bytes:
 
 
 class Pseudonyms:
-    """Makes pseudonyms under one key. Distinct values are hashed once and remembered; columns never loop over rows."""
+    """Makes pseudonyms under one key. Distinct values are hashed once and remembered; columns never loop over
+    rows."""
 
     def __init__(self, key: bytes, keep_clear: bool | None = None) -> None:
         self._key = key
@@ -90,7 +96,8 @@ class Pseudonyms:
         return cls(read_or_make_key(key_file))
 
     def of(self, normalised: str) -> str:
-        return f"{VERSION}:{hmac.new(self._key, normalised.encode('utf-8', 'surrogatepass'), hashlib.sha256).hexdigest()}"
+        text = normalised.encode("utf-8", "surrogatepass")
+        return f"{VERSION}:{hmac.new(self._key, text, hashlib.sha256).hexdigest()}"
 
     # ---- single values
 
@@ -129,7 +136,8 @@ class Pseudonyms:
     # ---- text
 
     def scrub(self, text: str, digests: bool = False, keep_domain: bool = False) -> str:
-        """The text with every e-mail address replaced by its pseudonym (`keep_domain`: "v1:…/example.com")."""
+        """The text with every e-mail address replaced by its pseudonym (`keep_domain`:
+        "v1:…/example.com")."""
 
         def replace(match: re.Match[str]) -> str:
             found = match[0]
@@ -174,7 +182,8 @@ class Pseudonyms:
     def scrub_column(
         self, values: pa.ChunkedArray, digests: bool = False, keep_domain: bool = False
     ) -> pa.ChunkedArray:
-        """The column with addresses inside its texts replaced. Only texts that hold an @ (or a digest) are looked at."""
+        """The column with addresses inside its texts replaced. Only texts that hold an @ (or a digest) are
+        looked at."""
         pattern = r"@|%(25)*40|＠|\\u0040" + (r"|[0-9a-f]{32}|[0-9A-F]{32}" if digests else "")
         suspect = pc.fill_null(pc.match_substring_regex(values, pattern), False)
         if not pc.any(suspect).as_py():

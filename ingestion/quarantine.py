@@ -1,7 +1,8 @@
 """The quarantine: what was refused, why, and trying again after a fix.
 
-Records of record-wise tables are replayed from their payloads, in which addresses stand as pseudonyms already. Slices (files, days) are
-never patched row by row: their marks are forgotten, so that the next load reads them whole.
+Records of record-wise tables are replayed from their payloads, in which addresses stand as pseudonyms
+already. Slices (files, days) are never patched row by row: their marks are forgotten, so that the next load
+reads them whole.
 """
 
 from __future__ import annotations
@@ -65,8 +66,10 @@ def list_records(paths: Paths, system: str | None = None, limit: int = 100) -> l
             if system is not None and name != system:
                 continue
             rows = con.execute(
-                "select quarantine_id, source_relation, resource, reason, payload, _slice, _line, first_seen_at,"
-                f" last_seen_at from {dataset}.{QUARANTINE} order by last_seen_at desc, quarantine_id limit ?",
+                "select quarantine_id, source_relation, resource, reason, payload, _slice, _line, "
+                "first_seen_at,"
+                f" last_seen_at from {dataset}.{QUARANTINE} order by last_seen_at desc, "
+                "quarantine_id limit ?",
                 [limit],
             ).fetchall()
             found += [Record(row[0], name, *row[1:]) for row in rows]
@@ -116,7 +119,8 @@ def _replay(paths: Paths, connection: Connection, as_of: datetime) -> Replay:
             )
         for relation, resource, slice_ in slices:
             con.execute(
-                f"update {dataset}.{SLICES} set checksum = '' where source_relation = ? and resource = ? and slice = ?",
+                f"update {dataset}.{SLICES} set checksum = '' where source_relation = ? and "
+                "resource = ? and slice = ?",
                 [relation, resource, slice_],
             )
     return Replay(
@@ -142,7 +146,8 @@ def _waiting(
         ).fetchone()
         if exists:
             rows = con.execute(
-                f"select source_relation, resource, quarantine_id, payload, _slice from {connection.dataset}.{QUARANTINE}"
+                "select source_relation, resource, quarantine_id, payload, _slice from "
+                f"{connection.dataset}.{QUARANTINE}"
                 " where starts_with(source_relation, ?) order by first_seen_at, quarantine_id",
                 [connection.source_relation("")],
             ).fetchall()
@@ -175,7 +180,8 @@ def _replaying(
 
 
 def _without_domains(payload: str, table: Table) -> str:
-    """The payload on one line, with "v1:…/example.com" shortened to "v1:…" but for the declared address columns."""
+    """The payload on one line, with "v1:…/example.com" shortened to "v1:…" but for the declared address
+    columns."""
     addresses = {column.steps for column in table.columns if column.type == "email"}
 
     def walk(value: Any, steps: tuple[str, ...]) -> Any:

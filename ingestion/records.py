@@ -1,11 +1,15 @@
-"""Raw tables and their records: the declaration (`Column`, `Table`) and the validation of every record, in columns.
+"""Raw tables and their records: the declaration (`Column`, `Table`) and the validation of every record, in
+columns.
 
 Conversion has two steps, both in an in-memory DuckDB over Arrow:
-1. pages to text columns: one per declared column, plus `_extra` (the unknown fields) and `_payload` (the record's JSON);
-2. text (or typed) columns to the declared types by try_cast. What does not cast goes to the quarantine with the reason.
+1. pages to text columns: one per declared column, plus `_extra` (the unknown fields) and `_payload` (the
+   record's JSON);
+2. text (or typed) columns to the declared types by try_cast. What does not cast goes to the quarantine with
+   the reason.
 
-A page that holds something a fast parser would refuse or silently change (a lone surrogate, NUL, NaN, decimals of more digits
-than a double) is read record by record instead, so that one bad record never costs its neighbours.
+A page that holds something a fast parser would refuse or silently change (a lone surrogate, NUL, NaN,
+decimals of more digits than a double) is read record by record instead, so that one bad record never costs
+its neighbours.
 """
 
 from __future__ import annotations
@@ -64,7 +68,8 @@ ARROW_TYPES: dict[str, pa.DataType] = {
 class Column:
     """One declared column of a raw table.
 
-    path: where the value stands in the record, dotted ("properties.email"); the name itself by default. A tuple where a field name holds a dot.
+    path: where the value stands in the record, dotted ("properties.email"); the name itself by default. A
+        tuple where a field name holds a dot.
     unit: for timestamps that are numbers since 1970: "s", "ms" or "us".
     format: strptime format of a date or timestamp; without it ISO 8601 is read.
     time_zone: of timestamps that carry no offset (default UTC).
@@ -90,11 +95,13 @@ class Column:
 class Table:
     """One raw table.
 
-    key: declared columns that, with source_relation (and the slice's rows' own key), identify a row. All are required.
+    key: declared columns that, with source_relation (and the slice's rows' own key), identify a row. All are
+        required.
     slice_by: the declared column whose value is the slice (its day, where it is a timestamp).
     sliced: each page names its slice instead.
     version: the column that orders versions of one record; an older one never overwrites a newer one.
-    cursor: the column whose greatest value is remembered (required in each record; values after the run's moment are refused).
+    cursor: the column whose greatest value is remembered (required in each record; values after the run's
+        moment are refused).
     lag: how far before the cursor the next run reads again.
     ignored: top-level fields (or dotted paths) that are known and unwanted.
     """
@@ -222,7 +229,8 @@ class Converter:
         slices: Sequence[str | None],
         lines: Sequence[int | None] | None = None,
     ) -> pa.Table:
-        """Quarantine rows of payloads as they came; addresses in them become pseudonyms, the text becomes ASCII."""
+        """Quarantine rows of payloads as they came; addresses in them become pseudonyms, the text becomes
+        ASCII."""
         texts = pa.chunked_array([[ascii_json(text) for text in payloads]], pa.string())
         if not self.pseudonyms.keep_clear:
             texts = self.pseudonyms.scrub_column(texts, self._digests, keep_domain=True)
@@ -287,7 +295,8 @@ class Converter:
             )
         path = _json_path(tuple(filter(None, at.split("."))))
         kinds = self._query(
-            f"select distinct case when json_valid(body) then json_type(body, {path}) else 'INVALID' end as kind from input",
+            f"select distinct case when json_valid(body) then json_type(body, {path}) else "
+            "'INVALID' end as kind from input",
             bodies,
         )["kind"].to_pylist()
         if set(kinds) - {"ARRAY", "OBJECT", None} or (None in kinds and not at):
@@ -297,14 +306,16 @@ class Converter:
         every = _json_path((*filter(None, at.split(".")),), "[*]")
         return self._query(
             f"select unnest(case when json_type(body, {path}) = 'OBJECT' then [json_extract(body, {path})]"
-            f" else json_extract(body, {every}) end) as _payload, _slice, cast(null as bigint) as _line from input",
+            f" else json_extract(body, {every}) end) as _payload, _slice, cast(null as bigint) as "
+            "_line from input",
             bodies,
         )
 
     def _project(self, records: pa.Table, refused: list[Refusal], unknown: dict[str, int]) -> pa.Table:
         """The declared columns as text, `_extra`, and the record itself."""
         kinds = self._query(
-            "select case when json_valid(_payload) then coalesce(json_type(_payload), 'NULL') else 'INVALID' end as kind"
+            "select case when json_valid(_payload) then coalesce(json_type(_payload), 'NULL') else "
+            "'INVALID' end as kind"
             " from input",
             records,
         )["kind"]
@@ -316,7 +327,8 @@ class Converter:
                 refused.append((row["_payload"] or "null", f"the record {what}", row["_slice"], row["_line"]))
             records = records.filter(objects)
         fields = self._query(
-            "select field, count(*) as records from (select unnest(json_keys(_payload)) as field from input) group by field",
+            "select field, count(*) as records from (select unnest(json_keys(_payload)) as field "
+            "from input) group by field",
             records,
         )
         declared = {column.steps[0] for column in self.table.columns} | set(self.table.ignored)
@@ -353,7 +365,8 @@ class Converter:
                     break
                 node = node.setdefault(step, {})
                 fits = isinstance(node, dict)
-            # names that differ in case only would collide in a struct; a name below another column's is read by its path
+            # names that differ in case only would collide in a struct; a name below another column's is
+            # read by its path
             if (
                 fits
                 and not any(step.lower() == steps[-1].lower() for step in node)
@@ -452,7 +465,8 @@ class Converter:
             name = column.name.replace("'", "''")
             if is_wrong:
                 problems.append(
-                    f"case when {is_wrong} then '{name}: no {_TYPE_WORDS[column.type]} (' || {_kind(source)} || ')' end"
+                    f"case when {is_wrong} then '{name}: no {_TYPE_WORDS[column.type]} (' || "
+                    f"{_kind(source)} || ')' end"
                 )
             if column.required or column.name in (*self._needed,):
                 empty = f"{source} is null" + (f" or trim({source}) = ''" if is_text else "")
@@ -487,11 +501,13 @@ class Converter:
             slice_ = "_slice" if "_slice" in present else "cast(null as varchar)"
         extra = "_extra" if "_extra" in present else "cast(null as varchar)"
         return (
-            f"select {', '.join(values)}, {_literal(self.source_relation)} as source_relation, {slice_} as _slice,"
+            f"select {', '.join(values)}, {_literal(self.source_relation)} as source_relation, "
+            f"{slice_} as _slice,"
             f" cast({extra} as varchar) as _extra, _reason,"
             f" case when _reason is not null then {payload} end as _payload,"
             f" {'cast(_line as bigint)' if '_line' in present else 'cast(null as bigint)'} as _row_line"
-            f" from (select *{' exclude (_reason)' if '_reason' in present else ''}, {reason} as _reason from input)"
+            f" from (select *{' exclude (_reason)' if '_reason' in present else ''}, {reason} as "
+            "_reason from input)"
         )
 
     @cached_property
@@ -537,7 +553,8 @@ class Converter:
 
 
 class JsonLines:
-    """Blocks of JSON lines to text columns, for files: `names` are dotted paths, and become the columns' names."""
+    """Blocks of JSON lines to text columns, for files: `names` are dotted paths, and become the columns'
+    names."""
 
     def __init__(self, slice_: str, names: Sequence[str]) -> None:
         self._slice = slice_
@@ -547,7 +564,8 @@ class JsonLines:
         self._converter = Converter(table, slice_, Pseudonyms(b"", keep_clear=True), datetime.now(UTC))
 
     def read(self, block: bytes, first_line: int) -> tuple[pa.Table, list[Refusal]]:
-        """(the columns, `_extra`, `_payload`, `_line`; in the order of the lines), (what could not be read)."""
+        """(the columns, `_extra`, `_payload`, `_line`; in the order of the lines), (what could not be
+        read)."""
         refused: list[Refusal] = []
         pieces = [
             replace(piece, first_line=piece.first_line + first_line - 1)
@@ -605,11 +623,17 @@ def _cast(column: Column, source: str, is_text: bool, is_absolute: bool = False)
     wrong = f"{text} is not null and {value} is null"
     if column.type == "bigint":
         # a cast from text would round 3.7 to 4
-        wrong = f"{text} is not null and ({value} is null or cast({value} as double) is distinct from try_cast({text} as double))"
+        wrong = (
+            f"{text} is not null and ({value} is null or cast({value} as double) is distinct "
+            f"from try_cast({text} as double))"
+        )
     if column.type == "double":
         wrong = f"{text} is not null and ({value} is null or not isfinite({value}))"
     if column.type in ("date", "timestamp"):
-        wrong = f"{text} is not null and ({value} is null or not isfinite({value}) or year({value}) not between 1 and 9999)"
+        wrong = (
+            f"{text} is not null and ({value} is null or not isfinite({value}) or year({value}) "
+            "not between 1 and 9999)"
+        )
     return value, wrong
 
 
@@ -631,7 +655,10 @@ def _timestamp(column: Column, text: str, is_text: bool, is_absolute: bool) -> s
         if column.format:
             return _in_zone(local, zone)
         absolute = f"cast(try_cast({text} as timestamptz) as timestamp)"
-        has_offset = f"regexp_matches({text}, '[0-9] ?(Z|z|UTC|[+-][0-9]{{2}}(:?[0-9]{{2}})?)$') and length({text}) > 10"
+        has_offset = (
+            f"regexp_matches({text}, '[0-9] ?(Z|z|UTC|[+-][0-9]{{2}}(:?[0-9]{{2}})?)$') "
+            f"and length({text}) > 10"
+        )
         return f"case when {has_offset} then {absolute} else {_in_zone(local, zone)} end"
     return local if column.format else f"cast(try_cast({text} as timestamptz) as timestamp)"
 

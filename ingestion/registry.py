@@ -1,4 +1,5 @@
-"""The systems that exist: every sub-package of `ingestion` that has a `SYSTEM`. There is no list of names to maintain."""
+"""The systems that exist: every sub-package of `ingestion` that has a `SYSTEM`. There is no list of names to
+maintain."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """Where a run writes, what is connected, and where secrets come from.
 
 - `Paths`: everything under the data folder (`FUNNELHOUSE_DATA_DIR`, default `./data`).
-- `project()` / `project_vars()`: dbt_project.yml, the one list of connected systems and of every variable; `<data folder>/settings.json`
-  overrides its `vars` for this data folder.
-- `Connection`: one entry of that list; its secrets and addresses are read from the environment (or `.env`) under dlt's names:
-  `SOURCES__<SYSTEM>__<CONNECTION>__<KEY>` first, then `SOURCES__<SYSTEM>__<KEY>`.
+- `project()` / `project_vars()`: dbt_project.yml, the one list of connected systems and of every variable;
+  `<data folder>/settings.json` overrides its `vars` for this data folder.
+- `Connection`: one entry of that list; its secrets and addresses are read from the environment (or `.env`)
+  under dlt's names: `SOURCES__<SYSTEM>__<CONNECTION>__<KEY>` first, then `SOURCES__<SYSTEM>__<KEY>`.
 
 Nothing is read at import.
 """
@@ -78,7 +78,8 @@ class Paths:
         return self.data_dir / "settings.json"
 
     def create(self) -> Paths:
-        """Make the data folder and its sub-folders with mode 0700. A folder that was there keeps its content."""
+        """Make the data folder and its sub-folders with mode 0700. A folder that was there keeps its
+        content."""
         folders = (
             self.data_dir,
             self.dlt_dir,
@@ -102,7 +103,8 @@ class Paths:
 
 @dataclass(frozen=True)
 class Setting:
-    """One key that a system reads from the environment. `doctor` lists them; a secret's value is never shown."""
+    """One key that a system reads from the environment. `doctor` lists them; a secret's value is never
+    shown."""
 
     key: str
     default: str | None = None
@@ -115,7 +117,8 @@ class Setting:
 class Connection:
     """One connected system: an entry of the list `systems`.
 
-    `options` holds what else stands in the entry (for `files`: the manifest). `values` overrides the environment (tests).
+    `options` holds what else stands in the entry (for `files`: the manifest). `values` overrides the
+    environment (tests).
     """
 
     system: str
@@ -158,14 +161,16 @@ class Connection:
         if not value:
             specific, general = self.environment_names(key)
             raise ConfigurationError(
-                f"{self.system}: {key} is not set. Set {general} (or {specific} for connection {self.name}) in the "
+                f"{self.system}: {key} is not set. Set {general} (or {specific} for connection "
+                f"{self.name}) in the "
                 "environment or in .env; `funnelhouse doctor` checks it."
             )
         return value
 
 
 def read_dotenv(folder: Path | None = None) -> dict[str, str]:
-    """The variables of `.env` in the working directory, else in the project's root. The environment always wins."""
+    """The variables of `.env` in the working directory, else in the project's root. The environment always
+    wins."""
     for place in [folder] if folder else [Path.cwd(), PROJECT_ROOT]:
         file = place / ".env"
         if file.is_file():
@@ -195,7 +200,8 @@ def _read_project(file: Path, _mtime: int) -> dict[str, Any]:
 
 
 def canonical_entities() -> dict[str, dict[str, Any]]:
-    """The canonical inputs: entity -> key, time, required, columns (the one definition, in dbt_project.yml)."""
+    """The canonical inputs: entity -> key, time, required, columns (the one definition, in
+    dbt_project.yml)."""
     entities: dict[str, dict[str, Any]] = project()["vars"]["canonical_entities"]
     return entities
 
@@ -208,7 +214,8 @@ def read_settings(paths: Paths) -> dict[str, Any]:
         return {}
     except ValueError as error:
         raise ConfigurationError(
-            f"{paths.settings_file} is no valid JSON ({error}). Correct it, or remove it to start from dbt_project.yml."
+            f"{paths.settings_file} is no valid JSON ({error}). Correct it, or remove it to start "
+            "from dbt_project.yml."
         ) from None
     if not isinstance(content, dict):
         raise ConfigurationError(f"{paths.settings_file} must hold one JSON object. Correct or remove it.")
@@ -257,7 +264,8 @@ def connections(paths: Paths | None = None, systems: Sequence[str] | None = None
             )
         if not any(connection.system == name for connection in found):
             raise ConfigurationError(
-                f"System {name} is not connected. Add it to `systems` in dbt_project.yml (or in the data folder's "
+                f"System {name} is not connected. Add it to `systems` in dbt_project.yml (or in the "
+                "data folder's "
                 "settings.json)."
             )
     return [connection for connection in found if connection.system in systems]
@@ -275,7 +283,8 @@ def _entries(entries: Any) -> Iterator[Connection]:
         name = str(entry.get("connection", "main"))
         if not _NAME.fullmatch(name):
             raise ConfigurationError(
-                f"{entry['system']}: the connection {name!r} may only hold a-z, 0-9 and _, and starts with a letter."
+                f"{entry['system']}: the connection {name!r} may only hold a-z, 0-9 and _, and "
+                "starts with a letter."
             )
         if (entry["system"], name) in seen:
             raise ConfigurationError(f"{entry['system']}: the connection {name} stands twice in `systems`.")

@@ -32,14 +32,16 @@ class Page:
     """Records of one table as they came.
 
     Exactly one of:
-    - `body`: the answer's bytes, a JSON document; `at` is the dotted path to the list of records ("" = the document itself is
-      the list or the one record); `lines`: newline-delimited JSON. The quick way: never parsed in Python.
+    - `body`: the answer's bytes, a JSON document; `at` is the dotted path to the list of records ("" = the
+      document itself is the list or the one record); `lines`: newline-delimited JSON. The quick way: never
+      parsed in Python.
     - `records`: dictionaries, where a connector had to rearrange them.
     - `arrow`: a table whose columns already have the declared columns' names (text or typed).
 
     `slice`: the slice of all these records, for sliced tables without `slice_by`.
     `columns`: other declarations of the same columns for this page's `arrow` (date formats, time zones).
-    `source`: the rows of `arrow` as they came, one for one; what is refused goes to the quarantine in this form.
+    `source`: the rows of `arrow` as they came, one for one; what is refused goes to the quarantine in this
+    form.
     `filtered`: records that the connector left out on purpose, reason -> count (they count as "in").
     """
 
@@ -57,7 +59,8 @@ class Page:
 
 @dataclass(frozen=True)
 class Refused:
-    """Records that the connector itself could not read (a malformed line): they go to the quarantine as they are."""
+    """Records that the connector itself could not read (a malformed line): they go to the quarantine as they
+    are."""
 
     table: str
     payloads: Sequence[str]
@@ -68,7 +71,8 @@ class Refused:
 
 @dataclass(frozen=True)
 class Done:
-    """These slices of the table have been read whole: slice -> checksum (None: compare the content; GONE: remove)."""
+    """These slices of the table have been read whole: slice -> checksum (None: compare the content; GONE:
+    remove)."""
 
     table: str
     slices: Mapping[str, str | None]
@@ -93,13 +97,18 @@ class Context:
     lags: Mapping[str, Any] = field(default_factory=dict)
 
     def since(self, table: str) -> datetime | None:
-        """From where to read on: the greatest cursor that was loaded, minus the table's lag; None in the first run."""
+        """From where to read on: the greatest cursor that was loaded, minus the table's lag; None in the
+        first run."""
         cursor = self.cursors.get(table)
         return cursor - self.lags[table] if cursor is not None else None
 
     def slices(self, table: str) -> Mapping[str, str]:
         """The slices of this account that are stored: slice -> checksum."""
         return self.stored_slices.get(table, {})
+
+    def interrupted(self, table: str) -> tuple[str, ...]:
+        """The slices whose last load was killed, or that a replay wants: read them whatever the window."""
+        return tuple(sorted(name for name, checksum in self.slices(table).items() if checksum == ""))
 
     def is_first(self, table: str) -> bool:
         """Nothing of this account's table has been loaded yet."""
@@ -117,8 +126,8 @@ class Resource:
 
 @dataclass(frozen=True)
 class System:
-    """One system. `check(connection)` asks for something cheap and raises SourceError (with a remedy) if it fails;
-    it returns one line that says what was reached."""
+    """One system. `check(connection)` asks for something cheap and raises SourceError (with a remedy) if it
+    fails; it returns one line that says what was reached."""
 
     name: str
     resources: tuple[Resource, ...]

@@ -1,10 +1,12 @@
 """The one owner of the warehouse file, the writer lock, the dlt pipelines and the report of a load.
 
 What happens in a load (`load`, or `loading` for an orchestrator):
-1. The clean start: rows whose load id was never completed are removed (with the marks of their slices, so that these are read again),
-   the pipeline's working directory is dropped, its state and schemas come back from the warehouse. A killed run is never resumed.
-2. Extraction: every page is validated (`records`); records that equal the stored ones are not written again, older versions never
-   overwrite newer ones, slices with the same content are left alone. In = good + quarantined + filtered, asserted.
+1. The clean start: rows whose load id was never completed are removed (with the marks of their slices, so
+   that these are read again), the pipeline's working directory is dropped, its state and schemas come back
+   from the warehouse. A killed run is never resumed.
+2. Extraction: every page is validated (`records`); records that equal the stored ones are not written again,
+   older versions never overwrite newer ones, slices with the same content are left alone. In = good +
+   quarantined + filtered, asserted.
 3. dlt loads parquet: record-wise tables merge on their key, slices are replaced as a whole.
 4. Rows that vanished from a reloaded slice are pruned; the report is returned.
 
@@ -84,7 +86,8 @@ _LOCK_VARIABLE = "FUNNELHOUSE_LOCK_FD"
 def writer_lock(paths: Paths, wait: float = 0.0) -> Iterator[None]:
     """Hold the data folder's writer lock; nested use in one process is free.
 
-    The lock belongs to the open file, so a child that inherits the descriptor (`pass_lock`) holds it too, also as an orphan.
+    The lock belongs to the open file, so a child that inherits the descriptor (`pass_lock`) holds it too,
+    also as an orphan.
 
     Raises WarehouseBusy, naming the holder, if it is not free within `wait` seconds.
     """
@@ -162,14 +165,16 @@ def _inherited_lock(paths: Paths) -> int:
 
 
 def connect(paths: Paths, read_only: bool = False) -> duckdb.DuckDBPyConnection:
-    """A connection to the warehouse, in UTC, with the memory limit of `FUNNELHOUSE_MEMORY_LIMIT` and spills in the data folder."""
+    """A connection to the warehouse, in UTC, with the memory limit of `FUNNELHOUSE_MEMORY_LIMIT` and spills
+    in the data folder."""
     paths.create()
     try:
         con = duckdb.connect(str(paths.warehouse), read_only=read_only)
     except duckdb.IOException as error:
         if "lock" in str(error).lower():
             raise WarehouseBusy(
-                f"Another process has {paths.warehouse} open. Close it (a notebook, a SQL client) and run again."
+                f"Another process has {paths.warehouse} open. Close it (a notebook, a SQL client) "
+                "and run again."
             ) from None
         raise ConfigurationError(
             f"{paths.warehouse} cannot be opened. Check the file and the free space."
@@ -193,7 +198,8 @@ def _memory_limit() -> str:
 def _tables(con: duckdb.DuckDBPyConnection, dataset: str) -> dict[str, list[str]]:
     """Table -> columns of one dataset."""
     rows = con.execute(
-        "select table_name, column_name from information_schema.columns where table_schema = ? order by ordinal_position",
+        "select table_name, column_name from information_schema.columns where table_schema = ? "
+        "order by ordinal_position",
         [dataset],
     ).fetchall()
     found: dict[str, list[str]] = defaultdict(list)
@@ -207,7 +213,8 @@ def _tables(con: duckdb.DuckDBPyConnection, dataset: str) -> dict[str, list[str]
 
 @dataclass
 class TableReport:
-    """What became of one table's records: rows_in = good + unchanged + superseded + quarantined + filtered."""
+    """What became of one table's records: rows_in = good + unchanged + superseded + quarantined +
+    filtered."""
 
     rows_in: int = 0
     good: int = 0
@@ -353,7 +360,8 @@ class Extraction:
         judged = table.rows_in - sum(table.filtered.values())
         if judged >= least and table.quarantined > share * judged:
             raise QuarantineFull(
-                f"{self.connection.system}.{name}: {table.quarantined} of {judged} records were refused, more than "
+                f"{self.connection.system}.{name}: {table.quarantined} of {judged} records were "
+                "refused, more than "
                 f"quarantine_max_share ({share:.0%}) allows. Nothing else of this load was kept; see "
                 f"`funnelhouse quarantine list --system {self.connection.system}` for the reasons."
             )
@@ -438,7 +446,8 @@ class _ResourceRun:
         accounts = self._extraction.system.accounts(self._extraction.connection)
         if not accounts:
             raise ConfigurationError(
-                f"{self._extraction.connection.system}: the connection {self._extraction.connection.name} lists no "
+                f"{self._extraction.connection.system}: the connection "
+                f"{self._extraction.connection.name} lists no "
                 "account. Add its ids under `accounts` in `systems`."
             )
         for account in accounts:
@@ -557,7 +566,8 @@ class _TableRun:
                 self._open.update(counts.field("values").to_pylist())
 
     def _pass_slices_with_known_checksum(self) -> None:
-        """Rows of slices that pages named are sent at once: their connector compared the checksum before it read."""
+        """Rows of slices that pages named are sent at once: their connector compared the checksum before it
+        read."""
         if self._table.slice_by is None:
             for rows in self._held:
                 self._send(rows)
@@ -668,7 +678,8 @@ class _Stored:
         self._con.register("batch", rows)
         text = f"cast(to_json(struct_pack({', '.join(f'{name} := {name}' for name in columns)})) as varchar)"
         found = self._con.execute(
-            f"select _slice, count(*) || ':' || sum(cast(md5_number({text}) % 1000000000000000003 as hugeint))"
+            f"select _slice, count(*) || ':' || sum(cast(md5_number({text}) % 1000000000000000003 "
+            "as hugeint))"
             " from batch group by _slice"
         ).fetchall()
         self._con.unregister("batch")
@@ -679,7 +690,10 @@ class _Stored:
         seen = f"timestamp '{now.isoformat(sep=' ')}'"
         stored = f"{self._dataset}.{QUARANTINE}"
         if QUARANTINE not in self.tables:
-            stored = "(select '' as quarantine_id, '' as reason, cast(null as timestamp) as first_seen_at where false)"
+            stored = (
+                "(select '' as quarantine_id, '' as reason, cast(null as timestamp) as "
+                "first_seen_at where false)"
+            )
         result = self._con.sql(
             f"""
             select b.quarantine_id, b.source_relation, b.resource, b.reason, b.payload, b._slice, b._line,
@@ -726,7 +740,8 @@ def _chosen(system: System, tables: Sequence[str] | None, bounds: Bounds | None)
 
 
 def pipeline(paths: Paths, connection: Connection) -> dlt.Pipeline:
-    """The dlt pipeline of a connection: `<system>__<connection>` into dataset `raw_<system>`. Opens nothing."""
+    """The dlt pipeline of a connection: `<system>__<connection>` into dataset `raw_<system>`. Opens
+    nothing."""
     return dlt.pipeline(
         pipeline_name=connection.pipeline_name,
         pipelines_dir=str(paths.dlt_dir),
@@ -737,7 +752,8 @@ def pipeline(paths: Paths, connection: Connection) -> dlt.Pipeline:
 
 
 def build_source(connection: Connection, tables: Sequence[str] | None = None) -> Any:
-    """The dlt source of a connection, to be listed (assets). It opens nothing; it runs only within `loading`."""
+    """The dlt source of a connection, to be listed (assets). It opens nothing; it runs only within
+    `loading`."""
     return _dlt_source(Extraction(connection, tables))
 
 
@@ -836,7 +852,8 @@ def loading(
 ) -> Iterator[Job]:
     """One load, step by step: the clean start, then the caller runs the pipeline, then `finish()`.
 
-    Expected failures leave as one FunnelhouseError, whatever dlt wrapped them into; the raw tables then hold what they held before.
+    Expected failures leave as one FunnelhouseError, whatever dlt wrapped them into; the raw tables then hold
+    what they held before.
     """
     paths.create()
     _configure()
@@ -880,7 +897,8 @@ def load(
 
 
 def _configure() -> None:
-    """dlt's settings, the same for every way in; the environment's own settings for them would break rule 3."""
+    """dlt's settings, the same for every way in; the environment's own settings for them would break rule
+    3."""
     for name, value in {
         "EXTRACT__NEXT_ITEM_MODE": "fifo",
         "LOAD__DELETE_COMPLETED_JOBS": "true",
@@ -906,7 +924,8 @@ def _expected(error: BaseException | None) -> FunnelhouseError | None:
 
 
 def clean_start(paths: Paths, connection: Connection) -> int:
-    """Remove what a killed load left in the warehouse, and the pipeline's working directory. Returns the rows removed."""
+    """Remove what a killed load left in the warehouse, and the pipeline's working directory. Returns the rows
+    removed."""
     _drop_working_directory(paths, connection)
     if not paths.warehouse.exists():
         return 0
@@ -921,14 +940,22 @@ def clean_start(paths: Paths, connection: Connection) -> int:
         data = [name for name, columns in tables.items() if "_dlt_load_id" in columns]
         for name in data:
             uncommitted = f"_dlt_load_id not in {committed}"
-            if name not in (QUARANTINE, SLICES) and SLICES in tables and "_slice" in tables[name]:
+            if name == SLICES:
+                continue
+            if SLICES in tables and "_slice" in tables[name] and name != QUARANTINE:
                 con.execute(
-                    f"delete from {dataset}.{SLICES} s where resource = '{name}' and exists ("
+                    f"update {dataset}.{SLICES} s set checksum = '' where resource = '{name}' and exists ("
                     f"select 1 from {dataset}.{name} r where r.{uncommitted}"
                     " and r.source_relation = s.source_relation and r._slice = s.slice)"
                 )
             removed += len(
                 con.execute(f"delete from {dataset}.{name} where {uncommitted} returning 1").fetchall()
+            )
+        if SLICES in tables:
+            # a mark stays, so that a slice that has vanished at its source is still known to be removed
+            con.execute(
+                f"update {dataset}.{SLICES} set checksum = '', _dlt_load_id = '' "
+                f"where _dlt_load_id not in {committed}"
             )
         con.execute(f"delete from {dataset}._dlt_loads where status <> 0")
         if "_dlt_pipeline_state" in tables:
@@ -951,17 +978,20 @@ def _prune(con: duckdb.DuckDBPyConnection, dataset: str) -> None:
         resource = "r.resource" if name == QUARANTINE else f"'{name}'"
         con.execute(
             f"delete from {dataset}.{name} r using {dataset}.{SLICES} s where s.resource = {resource}"
-            " and s.source_relation = r.source_relation and s.slice = r._slice and r._dlt_load_id < s._dlt_load_id"
+            " and s.source_relation = r.source_relation and s.slice = r._slice and r._dlt_load_id < "
+            "s._dlt_load_id"
         )
 
 
 def _drop_working_directory(paths: Paths, connection: Connection) -> None:
-    """dlt's working files of this connection: they hold loaded packages, and a package that waits would block every later run."""
+    """dlt's working files of this connection: they hold loaded packages, and a package that waits would block
+    every later run."""
     shutil.rmtree(paths.dlt_dir / connection.pipeline_name, ignore_errors=True)
 
 
 def _keep_quarantine(paths: Paths, connection: Connection, extraction: Extraction) -> None:
-    """A load failed for its full quarantine: keep these records all the same, so that a person can see the reasons."""
+    """A load failed for its full quarantine: keep these records all the same, so that a person can see the
+    reasons."""
     rows = extraction._quarantine_table()
     extraction.close()
     _drop_working_directory(paths, connection)

@@ -1,4 +1,5 @@
-"""The manifest: which files hold which entity, and how our columns are made from theirs. Read, typed, checked; nothing is opened here.
+"""The manifest: which files hold which entity, and how our columns are made from theirs. Read, typed,
+checked; nothing is opened here.
 
 Every error names the file, the key and the remedy.
 """
@@ -176,8 +177,8 @@ class Manifest:
         return settings
 
     def files_of(self, entity: str) -> list[tuple[str, Path, Group]]:
-        """(slice, file, group) of one entity, sorted by slice. The slice is the file's path below its glob's fixed folder's
-        parent, so that it does not depend on where the drop lies."""
+        """(slice, file, group) of one entity, sorted by slice. The slice is the file's path below its glob's
+        fixed folder's parent, so that it does not depend on where the drop lies."""
         found: dict[str, tuple[Path, Group]] = {}
         for group in self.groups:
             if group.entity != entity:
@@ -185,7 +186,8 @@ class Manifest:
             for name, file in _matches(self.file, group.pattern):
                 if group.format is None and _extension(file) not in FORMATS:
                     raise ConfigurationError(
-                        f"{self.file}: entities.{entity}: {file.name} has no known extension. Add `format` (csv, jsonl, parquet)."
+                        f"{self.file}: entities.{entity}: {file.name} has no known extension. Add "
+                        "`format` (csv, jsonl, parquet)."
                     )
                 if name in found:
                     name = f"{name}#{group.number + 1}"
@@ -367,7 +369,8 @@ class _Reader:
         return Reading(**{**default.__dict__, **{name: str(value) for name, value in values.items()}})
 
     def _uses(self, key: str, sql: str) -> tuple[str, ...]:
-        """The columns that an expression names; refuses everything that is more than an expression over one record."""
+        """The columns that an expression names; refuses everything that is more than an expression over one
+        record."""
         with duckdb.connect(":memory:") as con:
             row = con.execute("select json_serialize_sql(?)", [f"select {sql}"]).fetchone()
         tree = json.loads(row[0]) if row else {"error": True}
@@ -462,8 +465,8 @@ def _extension(file: PurePath) -> str:
 
 
 def _matches(manifest: Path, pattern: str) -> list[tuple[str, Path]]:
-    """(name, file) of a glob. Below the manifest the name is the relative path; elsewhere the path from the first folder
-    with a wildcard on, or the file's name."""
+    """(name, file) of a glob. Below the manifest the name is the relative path; elsewhere the path from the
+    first folder with a wildcard on, or the file's name."""
     found = []
     whole = manifest.parent / Path(pattern).expanduser()  # an absolute pattern stays absolute
     fixed = Path(*_before_wildcard(whole.parts))

@@ -1,6 +1,8 @@
-"""Files to pages: reading (CSV, JSON lines, Parquet, each also gzipped) and mapping, in Arrow and DuckDB, never row by row.
+"""Files to pages: reading (CSV, JSON lines, Parquet, each also gzipped) and mapping, in Arrow and DuckDB,
+never row by row.
 
-A file is a slice; its checksum is that of its bytes and of its part of the manifest. An unchanged file is not read again.
+A file is a slice; its checksum is that of its bytes and of its part of the manifest. An unchanged file is not
+read again.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ def manifest_of(connection: Connection) -> Manifest:
     path = connection.options.get("manifest") or connection.get("MANIFEST")
     if not path:
         raise ConfigurationError(
-            "files: no manifest is given. Run with `--manifest PATH`, or set SOURCES__FILES__MANIFEST to its path."
+            "files: no manifest is given. Run with `--manifest PATH`, or set "
+            "SOURCES__FILES__MANIFEST to its path."
         )
     return read_manifest(str(path))
 
@@ -70,7 +73,8 @@ def _columns(entity: str) -> tuple[Column, ...]:
 
 
 def extract(entity: str, context: Context) -> Iterator[Item]:
-    """The pages of one entity: every file that is new or has changed; files that have vanished are marked as gone."""
+    """The pages of one entity: every file that is new or has changed; files that have vanished are marked as
+    gone."""
     manifest = manifest_of(context.connection)
     stored = context.slices(entity)
     present = set()
@@ -206,7 +210,8 @@ class _FileReader:
         for batch in reader:
             numbers = np.arange(good + 1, good + batch.num_rows + 1)
             good += batch.num_rows
-            # the k-th refused record stands before all good ones whose count so far exceeds its number - 1 - k
+            # the k-th refused record stands before all good ones whose count so far exceeds its number - 1
+            # - k
             shifts = np.sort(np.array(invalid, dtype=np.int64)) - 2 - np.arange(len(invalid))
             lines = numbers + 1 + np.searchsorted(shifts, numbers - 1, side="right")
             yield self._decoded(pa.Table.from_batches([batch]), lines)
@@ -332,7 +337,8 @@ class _FileReader:
         except duckdb.Error as error:
             message = str(error).splitlines()[0]
             raise ConfigurationError(
-                f"entities.{self.entity}: an expression does not fit {self.file.name} ({message}). Correct the manifest."
+                f"entities.{self.entity}: an expression does not fit {self.file.name} ({message}). "
+                "Correct the manifest."
             ) from None
         finally:
             self._con.unregister("input")
@@ -361,7 +367,8 @@ class _FileReader:
                 inner.append(f"try(struct_pack(v := ({mapped.sql}))) as {_quoted('_made_' + column.name)}")
                 outer.append(f"{_quoted('_made_' + column.name)}.v as {_quoted(column.name)}")
                 failures.append(
-                    f"case when {_quoted('_made_' + column.name)} is null then '{column.name}: its expression failed' end"
+                    f"case when {_quoted('_made_' + column.name)} is null then '{column.name}: its "
+                    "expression failed' end"
                 )
             else:
                 outer.append(f"{self._simple(column, mapped)} as {_quoted(column.name)}")
@@ -386,7 +393,8 @@ class _FileReader:
         made = ", ".join(["*", *inner])
         return (
             f"select {', '.join([*outer, '_line'])}, {reason} as _reason, {extra} as _extra,"
-            f" {filtered} as _filtered from (select {made} from (select *, {_literal(self.slice)} as _file from input))"
+            f" {filtered} as _filtered from (select {made} from (select *, {_literal(self.slice)} "
+            "as _file from input))"
         )
 
     def _simple(self, column: Column, mapped: Mapped) -> str:

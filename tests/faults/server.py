@@ -28,7 +28,8 @@ class Asked:
 
 @dataclass
 class Reply:
-    """An answer. `cut` sends only so many bytes of it; `reset` closes the connection hard; `drip` sends a byte each so many seconds."""
+    """An answer. `cut` sends only so many bytes of it; `reset` closes the connection hard; `drip` sends a
+    byte each so many seconds."""
 
     body: Any = None
     status: int = 200

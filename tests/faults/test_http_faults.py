@@ -1,4 +1,5 @@
-"""Rows 5 to 11, 14 and 23 of the acceptance table: what a source may do on the wire, and what must come of it."""
+"""Rows 5 to 11, 14 and 23 of the acceptance table: what a source may do on the wire, and what must come of
+it."""
 
 from __future__ import annotations
 
@@ -237,7 +238,8 @@ def test_wrong_credentials_are_one_clear_line(paths: Paths, server: FaultServer)
 
 
 def test_row_12_records_that_move_while_paging(paths: Paths, server: FaultServer) -> None:
-    """Contact 2 is updated while page 1 is read, so that offset paging skips contact 3; the next lagged run finds it."""
+    """Contact 2 is updated while page 1 is read, so that offset paging skips contact 3; the next lagged run
+    finds it."""
     order = [contact(number, day=10) for number in range(1, 5)]
 
     def answer(asked: Asked) -> Reply:

@@ -1,4 +1,5 @@
-"""Rows 1, 2 and 21: a load that is killed at any moment, then run again, ends in the same content as one that was not."""
+"""Rows 1, 2 and 21: a load that is killed at any moment, then run again, ends in the same content as one that
+was not."""
 
 from __future__ import annotations
 

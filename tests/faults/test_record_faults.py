@@ -1,4 +1,5 @@
-"""Rows 3, 4, 13, 15 to 17 and 22: what may stand in the records, and loads that repeat, stop early or overlap."""
+"""Rows 3, 4, 13, 15 to 17 and 22: what may stand in the records, and loads that repeat, stop early or
+overlap."""
 
 from __future__ import annotations
 
@@ -171,7 +172,8 @@ def test_row_16_columns_that_change(paths: Paths) -> None:
     run(paths, {"contacts": [contact(1)]})
     columns = rows(
         paths,
-        "select column_name from information_schema.columns where table_schema = 'raw_toy' and table_name = 'contacts'",
+        "select column_name from information_schema.columns where table_schema = 'raw_toy' and "
+        "table_name = 'contacts'",
     )
     odd = contact(2, visits={"total": 3})
     new = {**contact(3), "Score": 5, "score": 6}
@@ -186,7 +188,8 @@ def test_row_16_columns_that_change(paths: Paths) -> None:
     assert rows(paths, "select amount from raw_toy.contacts where contact_id = '4'") == [(None,)]
     assert columns == rows(
         paths,
-        "select column_name from information_schema.columns where table_schema = 'raw_toy' and table_name = 'contacts'",
+        "select column_name from information_schema.columns where table_schema = 'raw_toy' and "
+        "table_name = 'contacts'",
     ), "no variant columns"
 
 

@@ -66,7 +66,8 @@ def system_over_http(url: str, next_request: NextRequest | None = None, **option
 
 
 def system_of(data: Mapping[str, Any]) -> System:
-    """Everything from dictionaries: contacts (records), ads (records of 2026-06-01..05), drops (file -> records)."""
+    """Everything from dictionaries: contacts (records), ads (records of 2026-06-01..05), drops (file ->
+    records)."""
 
     def contacts(context: Context) -> Iterator[Item]:
         since = context.since("contacts")
@@ -118,7 +119,8 @@ def contact(number: int, day: int = 1, **properties: Any) -> dict[str, Any]:
 
 
 def content(paths: Paths, with_load_ids: bool = False) -> dict[str, list[tuple[Any, ...]]]:
-    """Every raw table's rows, sorted; without load ids and the time of last sight unless they are asked for."""
+    """Every raw table's rows, sorted; without load ids and the time of last sight unless they are asked
+    for."""
     left_out = set() if with_load_ids else {"_dlt_load_id", "last_seen_at", "first_seen_at"}
     found = {}
     with connect(paths) as con:

@@ -1,6 +1,8 @@
-"""A process that loads the toy system and dies where it is told: each load in a forked child of a warm parent.
+"""A process that loads the toy system and dies where it is told: each load in a forked child of a warm
+parent.
 
-Reads one JSON command per line: {"folder", "data", "kill"}; answers one line with the child's exit status (negative: its signal).
+Reads one JSON command per line: {"folder", "data", "kill"}; answers one line with the child's exit status
+(negative: its signal).
 kill: null; {"after": seconds}; {"job": n} = right after the n-th load job's commit, before dlt notes it.
 """
 

@@ -66,14 +66,15 @@ def test_the_published_figures(loaded: tuple[Paths, Connection, LoadReport]) -> 
     assert query(
         paths,
         """
-        select count(*), count(distinct order_id), count(distinct customer_id), count(distinct country), sum(amount),
-            count(*) filter (customer_id is null), count(*) filter (customer_id like '%.%')
+        select count(*), count(distinct order_id), count(distinct customer_id), count(distinct country),
+            sum(amount), count(*) filter (customer_id is null), count(*) filter (customer_id like '%.%')
         from raw_files.revenue_events
         """,
     ) == [(541_909, 25_900, 4_372, 38, Decimal("9747747.9340"), 135_080, 0)]
     assert query(
         paths,
-        "select event_type, count(*), sum(amount) from raw_files.revenue_events where event_type <> 'order' group by 1 order by 1",
+        "select event_type, count(*), sum(amount) from raw_files.revenue_events where event_type <> "
+        "'order' group by 1 order by 1",
     ) == [("invoice", 3, Decimal("-11062.0600")), ("refund", 9_288, Decimal("-896812.4900"))]
     assert query(
         paths,
@@ -97,11 +98,13 @@ def test_the_published_cohorts(loaded: tuple[Paths, Connection, LoadReport]) -> 
         paths,
         """
         with active as (
-            select distinct customer_id, date_trunc('month', occurred_at) as month from raw_files.revenue_events
+            select distinct customer_id, date_trunc('month', occurred_at) as month
+            from raw_files.revenue_events
             where customer_id is not null and quantity > 0 and amount > 0
         ), firsts as (select customer_id, min(month) as cohort from active group by 1)
         select strftime(cohort, '%Y-%m'), list(customers order by month) from (
-            select cohort, month, count(*) as customers from active join firsts using (customer_id) group by 1, 2
+            select cohort, month, count(*) as customers
+            from active join firsts using (customer_id) group by 1, 2
         ) group by cohort order by cohort limit 4
         """,
     )

@@ -169,7 +169,8 @@ entities:
     assert (report.rows_in, report.good, report.quarantined) == (4, 2, 2)
     found = query(
         paths,
-        "select order_id, occurred_at, event_type, amount, revenue_event_id, customer_email_hash, email_domain, _extra,"
+        "select order_id, occurred_at, event_type, amount, revenue_event_id, customer_email_hash, "
+        "email_domain, _extra,"
         " product_id from raw_files.revenue_events order by 1",
     )
     assert found[0][:5] == ("o1", datetime(2026, 6, 1, 10), "order", Decimal("10.5000"), "orders.jsonl.gz:1")
@@ -195,7 +196,9 @@ def test_parquet_keeps_its_types(paths: Paths, drop: Path) -> None:
     manifest = """
 version: 1
 entities:
-  fx_rates: {path: fx.parquet, columns: {date: day, currency_from: from, currency_to: {value: EUR}, rate: rate}}
+  fx_rates:
+    path: fx.parquet
+    columns: {date: day, currency_from: from, currency_to: {value: EUR}, rate: rate}
 """
     report = run(paths, drop, manifest, "fx_rates")
     assert (report.good, report.quarantined) == (2, 1)
@@ -268,5 +271,5 @@ def test_a_missing_column_of_theirs_is_one_clear_line(paths: Paths, drop: Path) 
 def test_an_expression_reaches_no_file(paths: Paths, drop: Path) -> None:
     (drop / "costs.csv").write_text("From;To;Kind;Amount (net);Channel\n01.06.2026;30.06.2026;a;1;\n")
     manifest = COSTS.replace("cost_type: Kind", "cost_type: {sql: \"read_text('/etc/hostname')\"}")
-    with pytest.raises(FunnelhouseError, match="does not fit costs.csv"):
+    with pytest.raises(FunnelhouseError, match=r"does not fit costs\.csv"):
         run(paths, drop, manifest, "costs")
