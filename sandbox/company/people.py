@@ -37,8 +37,8 @@ from sandbox.company.frames import (
 EMAIL = facts.CHANNEL["Email"]
 _HOURS_SHOP = (1, 1, 0, 0, 0, 1, 2, 4, 5, 5, 6, 6, 7, 6, 6, 6, 6, 7, 8, 10, 12, 11, 7, 3)
 _HOURS_WORK = (0, 0, 0, 0, 0, 0, 1, 4, 9, 12, 12, 11, 8, 10, 11, 10, 9, 6, 3, 2, 2, 2, 1, 0)
-MAILING_EVERY_DAYS = 14
-MAILING_CLICK_RATE = 0.03
+MAILING_EVERY_DAYS = 21
+MAILING_CLICK_RATE = 0.04
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def build(scale: str, seed: int) -> World:
     luck = rng.random((n, 16))
     company_luck = rng.random((n_companies, 16))
     newsletter = rng.random(n) < facts.NEWSLETTER_SHARE
-    unsubscribe_after = (rng.exponential(1500, n) * DAY).astype(np.int64)
+    unsubscribe_after = (rng.exponential(1000, n) * DAY).astype(np.int64)
 
     touches = _acquisition(seed, kind, market, first_at, propensity, end)
     mailings = _mailings(dawn, end)
@@ -308,7 +308,7 @@ def _channels(u: Floats, is_first: Bools, kind: Ints, propensity: Floats) -> Int
 
 
 def _mailings(dawn: int, end: int) -> Mailings:
-    """One mailing per audience and language every two weeks, on Tuesday (shop) and Wednesday (studio)."""
+    """One mailing per audience and language every three weeks, on Tuesday (shop) and Wednesday (studio)."""
     first_tuesday = dawn // DAY + (1 - (dawn // DAY + 3)) % 7
     send_days = np.arange(first_tuesday, end // DAY, MAILING_EVERY_DAYS)
     day, audience, market = (

@@ -120,6 +120,7 @@ REFERRAL_SITES = (
     "https://www.partner-studio.example/",
 )
 _NO = -1
+SESSIONS_AT_ONCE = 150_000  # bounds the memory of a large company
 KIOSK_CLIENT_ID = "777000001.1735725600"  # the tablet in the Amsterdam showroom
 
 
@@ -141,6 +142,10 @@ class Sessions:
     client_id: pa.Array
     consent_analytics: Ints  # 0 granted, 1 denied, 2 not answered
     consent_ads: Ints
+
+    def part(self, rows: slice) -> Sessions:
+        """Some of them, in order."""
+        return Sessions(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
 def touch_devices(world: World) -> tuple[Ints, Bools]:
@@ -292,6 +297,16 @@ class Arrivals:
     tags: dict[str, pa.Array]
     click_ids: dict[str, pa.Array]
     query: pa.Array
+
+    def part(self, rows: slice) -> Arrivals:
+        """Some of them, in order."""
+        return Arrivals(
+            self.landing[rows],
+            self.referrer[rows],
+            {name: column[rows] for name, column in self.tags.items()},
+            {name: column[rows] for name, column in self.click_ids.items()},
+            self.query[rows],
+        )
 
 
 def arrivals(world: World, s: Sessions, ads: Catalogue, clicks: Clicks, mailing_tags: pa.Array) -> Arrivals:
@@ -465,7 +480,28 @@ class OrderFacts:
 def events(
     world: World, s: Sessions, how: Arrivals, marks: Marks, orders: OrderFacts, referral_codes: pa.Array
 ) -> pa.Table:
-    """The table web_events."""
+    """The table web_events: in the order of time within every SESSIONS_AT_ONCE sessions."""
+    numbers_in_cookie = _session_numbers(s)
+    parts = []
+    for start in range(0, len(s.at), SESSIONS_AT_ONCE):
+        rows = slice(start, start + SESSIONS_AT_ONCE)
+        part = _events(
+            world, s.part(rows), how.part(rows), marks, orders, referral_codes, numbers_in_cookie[rows]
+        )
+        parts.append(part)
+    return pa.concat_tables(parts)
+
+
+def _events(
+    world: World,
+    s: Sessions,
+    how: Arrivals,
+    marks: Marks,
+    orders: OrderFacts,
+    referral_codes: pa.Array,
+    numbers_in_cookie: Ints,
+) -> pa.Table:
+    """The events of some sessions."""
     n = len(s.at)
     touch = np.maximum(s.touch, 0)
     is_touch = s.touch >= 0
@@ -572,7 +608,6 @@ def events(
     )
     with_user &= human[session]
     user_id = pick(names.user_ids(np.arange(world.people)), person[session], with_user)
-    numbers_in_cookie = _session_numbers(s)
     consents = ("granted", "denied", None)
     operating_systems, browsers = _software(s)
     languages = [x for pair in facts.BROWSER_LANGUAGES for x in pair]
