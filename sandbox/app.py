@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -174,10 +175,25 @@ def serve(
     as_of: str | datetime = DEFAULT_AS_OF,
     drop: Path | None = None,
 ) -> None:
-    """Generate the company and serve it in this process until interrupted."""
+    """Generate the company and serve it in this process until interrupted, rendering ahead meanwhile."""
     from sandbox.company import generate
 
-    _server(create_app(generate(scale, seed), as_of, drop=drop), port).run()
+    app = create_app(generate(scale, seed), as_of, drop=drop)
+    threading.Thread(target=_warm, args=(app.state.world,), daemon=True).start()
+    _server(app, port).run()
+
+
+def _warm(world: World) -> None:
+    for module in vendors().values():
+        if hasattr(module, "warm"):
+            module.warm(world)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the one that started it has ended, however that came about."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(0)
 
 
 @contextlib.contextmanager
@@ -203,7 +219,7 @@ def launched(
         "--seed",
         str(seed),
     ]
-    command += ["--as-of", parse_instant(as_of).isoformat()]
+    command += ["--as-of", parse_instant(as_of).isoformat(), "--parent", str(os.getpid())]
     if drop is not None:
         command += ["--drop", str(drop)]
     process = subprocess.Popen(command)
@@ -250,7 +266,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--as-of", default=DEFAULT_AS_OF)
     parser.add_argument("--drop", type=Path, help="folder for the files of what no vendor carries")
+    parser.add_argument("--parent", type=int, help="process with which this one ends")
     options = parser.parse_args()
+    if options.parent is not None:
+        threading.Thread(target=_end_with, args=(options.parent,), daemon=True).start()
     serve(options.port, options.scale, options.seed, options.as_of, options.drop)
 
 

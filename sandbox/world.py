@@ -42,7 +42,7 @@ class World:
         self._as_of = parse_instant(as_of)
         self._memo: dict[object, object] = {}
         self._permanent: dict[object, object] = {}
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._connection: duckdb.DuckDBPyConnection | None = None
 
     @property
@@ -52,7 +52,7 @@ class World:
 
     @as_of.setter
     def as_of(self, value: str | datetime) -> None:
-        with self._lock:
+        with self.lock:
             self._as_of = parse_instant(value)
             self._memo.clear()
 
@@ -63,14 +63,14 @@ class World:
 
     def memo(self, key: object, build: Callable[[], T]) -> T:
         """Return what `build` made for this key, built once per clock."""
-        with self._lock:
+        with self.lock:
             if key not in self._memo:
                 self._memo[key] = build()
             return cast(T, self._memo[key])
 
     def keep(self, key: object, build: Callable[[], T]) -> T:
         """Return what `build` made for this key, built once for ever (for what the clock does not change)."""
-        with self._lock:
+        with self.lock:
             if key not in self._permanent:
                 self._permanent[key] = build()
             return cast(T, self._permanent[key])
@@ -78,7 +78,7 @@ class World:
     @property
     def sql(self) -> duckdb.DuckDBPyConnection:
         """An in-memory DuckDB with every table of the company as a view of the same name."""
-        with self._lock:
+        with self.lock:
             if self._connection is None:
                 connection = duckdb.connect(config={"threads": 2})
                 connection.execute("set timezone = 'UTC'")
@@ -89,7 +89,7 @@ class World:
 
     def arrow(self, query: str) -> pa.Table:
         """Return the rows of an SQL query over the company's tables."""
-        with self._lock:
+        with self.lock:
             return self.sql.sql(query).to_arrow_table()
 
     def rows(self, query: str) -> list[dict[str, Any]]:

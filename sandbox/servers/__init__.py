@@ -7,6 +7,7 @@ Every module offers the same four names, by which the app finds it without a lis
   `expired_token`, `expired_cursor` and `not_found`;
 - `environment(base_url) -> dict[str, str]`: the variables that point the connector at this server;
 - `LISTS`: the keys under which an answer of this vendor holds its records (for faults that change records).
+A module may also offer `warm(world)`, which renders ahead of the first request what takes long.
 """
 
 from __future__ import annotations

@@ -356,8 +356,8 @@ async def _search(request: Request, world: World, customer: str, stream: bool) -
         text = f'Invalid JSON payload received. Unknown name "{spare[0]}": Cannot find field.'
         raise Refused(answer({"error": {"code": 400, "message": text, "status": "INVALID_ARGUMENT"}}, 400))
     if body.get("pageSize") or body.get("page_size"):
-        message = "Setting the page size is not supported. Search Responses will have fixed page size of '10000'"
-        message += " rows."
+        message = "Setting the page size is not supported. Search Responses will have fixed page size of"
+        message += " '10000' rows."
         raise _invalid("requestError", "PAGE_SIZE_NOT_SUPPORTED", message, "page_size")
     text = body.get("query")
     if not isinstance(text, str) or not text.strip():
