@@ -221,10 +221,17 @@ end
 nullif(url_decode(replace(regexp_extract({{ url }}, '[?&]{{ name }}=([^&#]*)', 1), '+', ' ')), '')
 {%- endmacro %}
 
-{# How names of campaigns are compared: letters and digits only, lower case. #}
-{% macro matching_name(text) -%}
-nullif(regexp_replace(lower({{ text }}), '[^\p{L}\p{N}]+', {{ "''" }}{{ regex_all_flag() }}), '')
+{#
+How names of campaigns are compared: their words in alphabetical order, lower case, whatever stands between them. A hyphen
+parts words; with joined_hyphens it joins them ("Non-brand" is then "nonbrand").
+#}
+{% macro matching_name(text, joined_hyphens=false) -%}
+    {%- set words = "replace(lower(" ~ text ~ "), '-', '')" if joined_hyphens else "lower(" ~ text ~ ")" -%}
+    {{ return(adapter.dispatch('matching_name', 'funnelhouse')(words)) }}
 {%- endmacro %}
-{% macro regex_all_flag() %}{{ return(adapter.dispatch('regex_all_flag', 'funnelhouse')()) }}{% endmacro %}
-{% macro default__regex_all_flag() %}{{ return(", 'g'") }}{% endmacro %}
-{% macro spark__regex_all_flag() %}{{ return('') }}{% endmacro %}
+{% macro default__matching_name(words) -%}
+nullif(trim(array_to_string(list_sort(string_split_regex({{ words }}, '[^\p{L}\p{N}]+')), ' ')), '')
+{%- endmacro %}
+{% macro spark__matching_name(words) -%}
+nullif(trim(array_join(array_sort(split({{ words }}, '[^\\p{L}\\p{N}]+')), ' ')), '')
+{%- endmacro %}

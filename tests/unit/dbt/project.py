@@ -70,8 +70,13 @@ def schema_of(entity: str) -> pa.Schema:
 class Project:
     """One throw-away project with its own warehouse."""
 
-    def __init__(self, folder: Path, models: tuple[str, ...] = CORE, **variables: Any) -> None:
-        """Lay the project out in `folder` with these models; `variables` override vars of dbt_project.yml."""
+    def __init__(
+        self, folder: Path, models: tuple[str, ...] = CORE, left_out: tuple[str, ...] = (), **variables: Any
+    ) -> None:
+        """Lay the project out in `folder` with these models, without those whose name starts with one of `left_out`.
+
+        `variables` override vars of dbt_project.yml.
+        """
         self.folder = folder
         self.warehouse = folder / "w.duckdb"
         folder.mkdir(parents=True, exist_ok=True)
@@ -90,6 +95,7 @@ class Project:
             for model in models
             for path in [REAL_PROJECT / "models" / model]
             for file in (sorted(path.glob("*.sql")) if path.is_dir() else [path])
+            if not file.name.startswith(left_out or "-")
         ]
         for name in (Path("macros"), Path("seeds"), Path("profiles.yml"), *files):
             link = folder / name

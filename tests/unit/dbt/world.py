@@ -59,7 +59,9 @@ class World:
                 {
                     **row,
                     "_load_id": load_id(
-                        slice_day[(entity, row["source_relation"], row["_slice"])] if row.get("_slice") else started
+                        slice_day[(entity, row["source_relation"], row["_slice"])]
+                        if row.get("_slice")
+                        else started
                     ),
                 }
                 for started, row in rows
@@ -123,14 +125,28 @@ class World:
         elif roll < 0.4:
             tags = {"utm_source": " Facebok ", "utm_medium": "Paid_Social", "utm_campaign": "social-lead"}
         elif roll < 0.6:
-            tags = {"referrer_url": r.choice(["https://www.google.com/", "https://chatgpt.com/x", "https://blog.example.org/a"])}
+            tags = {
+                "referrer_url": r.choice(
+                    ["https://www.google.com/", "https://chatgpt.com/x", "https://blog.example.org/a"]
+                )
+            }
         login = person["user"] if r.random() < 0.35 else None
         arrival = day + r.choice([0, 0, 0, 1, 2])
         session = f"{cookie}.{day}.{person['number']}" if relation == WEB_TOOL else None
         for step in range(r.randrange(1, 5)):
             self._events += 1
             key = f"e{self._events}"
-            name = r.choice(["page_view", "page_view", "view_item", "generate_lead", "sign_up", "chat_started", "purchase"])
+            name = r.choice(
+                [
+                    "page_view",
+                    "page_view",
+                    "view_item",
+                    "generate_lead",
+                    "sign_up",
+                    "chat_started",
+                    "purchase",
+                ]
+            )
             row = {
                 "source_relation": relation, "event_id": key, "occurred_at": at, "anonymous_id": cookie,
                 "user_id": login if step else None, "session_id": session, "event_name": name,
@@ -185,7 +201,9 @@ class World:
         }  # fmt: skip
         self._put("crm_activities", activity["activity_id"], day, activity)
         if r.random() < 0.5:
-            self._put("crm_activities", activity["activity_id"], day + 1, {**activity, "outcome": "CONNECTED"})
+            self._put(
+                "crm_activities", activity["activity_id"], day + 1, {**activity, "outcome": "CONNECTED"}
+            )
         if r.random() < 0.4:
             self._put(
                 "offline_touches", f"o{self._events}", day,
@@ -232,7 +250,11 @@ class World:
     def _surprises(self, day: int) -> None:
         r = self.random
         if day == 0:
-            for number, domain in (("acc1", "acme.example.nl"), ("acc2", "globex.se"), ("acc3", "other.example.org")):
+            for number, domain in (
+                ("acc1", "acme.example.nl"),
+                ("acc2", "globex.se"),
+                ("acc3", "other.example.org"),
+            ):
                 self._put(
                     "crm_accounts", number, 0,
                     {"source_relation": CRM, "account_id": number, "name": number, "domain": domain, "is_deleted": False,

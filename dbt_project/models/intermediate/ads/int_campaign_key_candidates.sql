@@ -10,15 +10,31 @@ ad_clicks as (
     select * from {{ ref('int_ad_clicks_unioned') }}
 ),
 
+aliases as (
+    select * from {{ ref('campaign_aliases') }}
+),
+
 keys as (
+    {% for joined_hyphens in [false, true] -%}
     select
         'campaign' as key_type,
-        {{ matching_name('campaign_name') }} as campaign_key,
+        {{ matching_name('campaign_name', joined_hyphens) }} as campaign_key,
         campaign_id,
         channel,
         funnel_position,
         cast(null as {{ text_type() }}) as ad_id
     from campaigns
+    union
+    {% endfor -%}
+    select
+        'campaign' as key_type,
+        {{ matching_name('aliases.utm_campaign') }} as campaign_key,
+        campaigns.campaign_id,
+        campaigns.channel,
+        campaigns.funnel_position,
+        cast(null as {{ text_type() }}) as ad_id
+    from aliases
+    inner join campaigns on lower(trim(aliases.campaign_name)) = lower(trim(campaigns.campaign_name))
     union
     select
         'campaign' as key_type,
