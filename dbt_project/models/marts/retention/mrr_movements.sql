@@ -94,7 +94,7 @@ final as (
 
 select
     customer_id,
-    month_start,
+    month_start as month,
     movement,
     opening_mrr,
     {% for movement in ['new', 'expansion', 'contraction', 'churned', 'reactivation'] %}
