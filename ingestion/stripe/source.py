@@ -607,7 +607,7 @@ def check(connection: Connection) -> str:
         raise BadAnswer(SYSTEM_NAME, "the API gave no account.", "Check BASE_URL and API_KEY.")
     if connection.accounts and account["id"] not in connection.accounts:
         raise ConfigurationError(
-            f"{SYSTEM_NAME}: the key is of {account['id']}; `accounts` lists {', '.join(connection.accounts)}."
+            f"{SYSTEM_NAME}: the key is {account['id']}'s; `accounts` lists {', '.join(connection.accounts)}."
             " Correct one of them."
         )
     for kind in (*KINDS, *CATALOGUE):

@@ -168,7 +168,7 @@ def test_a_list_that_repeats_itself_fails(vendor: Vendor, empty: Vendor, context
 def test_check_names_the_account_and_refuses_another(empty: Vendor, context_of: Any) -> None:
     empty.on("/v1/account", {"id": "acct_1"})
     assert "acct_1" in source.check(context_of("stripe", account="acct_1").connection)
-    with pytest.raises(ConfigurationError, match="the key is of acct_1"):
+    with pytest.raises(ConfigurationError, match="the key is acct_1's"):
         source.check(context_of("stripe", account="acct_2").connection)
 
 

@@ -1,4 +1,4 @@
-"""A vendor for tests: an HTTP server on loopback whose answers a test scripts, and a log of what was asked."""
+"""A vendor for tests: an HTTP server on loopback whose answers a test scripts, with a log of requests."""
 
 from __future__ import annotations
 
