@@ -1,1 +1,1 @@
-"""The simulated company, the servers that speak the vendors' APIs about it, and the truth about its channels."""
+"""The simulated company, servers that speak the vendors' APIs about it, and what its channels truly add."""

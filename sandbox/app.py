@@ -136,6 +136,7 @@ def _server(app: Starlette, port: int) -> uvicorn.Server:
         access_log=False,
         lifespan="off",
         timeout_graceful_shutdown=1,
+        timeout_keep_alive=300,  # a client that works on its pages in between keeps its connection
     )
     return uvicorn.Server(config)
 

@@ -122,7 +122,7 @@ class FaultBook:
     def __init__(self, rules: Iterable[Fault | Mapping[str, Any]] = ()) -> None:
         self._lock = threading.Lock()
         self.rules: list[Fault] = []
-        self.requests: deque[LoggedRequest] = deque(maxlen=50_000)
+        self.requests: deque[LoggedRequest] = deque(maxlen=20_000)
         self._windows: dict[int, deque[float]] = {}
         self.add(rules)
 

@@ -49,6 +49,7 @@ def routes(world: World) -> list[Route]:
         return run
 
     paths: list[tuple[str, Callable[[Request, World], Response]]] = [
+        ("/3.0", _root),
         ("/3.0/", _root),
         ("/3.0/ping", lambda *_: answer({"health_status": "Everything's Chimpy!"})),
         ("/3.0/lists", _lists),
