@@ -43,8 +43,7 @@ pages; it never touches dlt, cursors' storage, pseudonyms, retries or the wareho
         name="example",
         resources=(Resource("contacts", tables=(CONTACTS,), extract=contacts),),
         settings=(Setting("BASE_URL", default="https://api.example.com"), Setting("TOKEN", secret=True)),
-        check=check,                       # doctor: asks for one cheap record and raises SourceError with a
-        remedy
+        check=check,   # doctor: asks for one cheap record and raises SourceError with a remedy
     )
 
 `extract` is called once per account of the connection; `context.account` names it. The core stamps
@@ -58,15 +57,14 @@ Sliced tables are replaced slice by slice (a day, a file). Either `slice_by="dat
 date or text column: its value is the slice) or each page says `slice="2026-05-01"`. After the slices have
 been read *whole*, yield `Done(table, slices)`:
 
-    yield Done("ad_performance", {day.isoformat(): None for day in days})   # None: the core compares the
-    content yield Done("events", {"2026-05-01": object_md5})                        # a checksum known before
-    reading
+    yield Done("ad_performance", {day.isoformat(): None for day in days})  # None: compare the content
+    yield Done("events", {"2026-05-01": object_md5})                       # a checksum known before reading
 
 Rows of these slices that did not come again are removed; a listed slice without rows is emptied. With a
 checksum, ask `context.slices("events")` (slice -> stored checksum) first and do not even read what has not
-changed. To remove a slice that has vanished at the
-source: `Done("events", {"2026-05-01": GONE})`. A slice that is not named in any Done is an error (its reading
-    was not completed).
+changed. To remove a slice that has vanished at the source: `Done("events", {"2026-05-01": GONE})`. A slice that
+is not named in any Done is an error (its reading was not completed). `context.interrupted("events")` lists
+the slices whose last load was killed: read them whatever the window.
 
 `context.bounds` is set in a backfill (`Bounds(date_from, date_to)`, both inclusive): read exactly these days
 and ignore `since`. Only sliced tables take part in a backfill and no cursor moves. `context.as_of` is the
@@ -89,6 +87,8 @@ How to run a load
 or step by step, for an orchestrator (see `warehouse.loading`):
 
     with loading(paths, connection, tables, as_of=..., bounds=...) as job:
-        yield from dlt_resource.run(context, dlt_source=job.source, dlt_pipeline=job.pipeline,
-        **job.run_options) report = job.finish()
+        yield from dlt_resource.run(
+            context, dlt_source=job.source, dlt_pipeline=job.pipeline, **job.run_options
+        )
+        report = job.finish()
 """
