@@ -70,11 +70,9 @@ final as (
         conversions.*,
         {{ add_seconds('conversions.anchor_at', 'cast(-86400 as double) * ' ~ lookback_days('conversions.conversion_type')) }}
             as window_from,
-        {%- if var('attribution_multi_cycle') %}
-        coalesce(instants.previous_at, closed_before.closed_at) as cycle_from
-        {%- else %}
-        cast(null as timestamp) as cycle_from
-        {%- endif %}
+        case
+            when {{ var('attribution_multi_cycle') }} then coalesce(instants.previous_at, closed_before.closed_at)
+        end as cycle_from
     from conversions
     left join instants
         on

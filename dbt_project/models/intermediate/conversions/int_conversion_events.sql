@@ -148,7 +148,7 @@ order_lines as (
         revenue_lines.source_record_id,
         row_number() over (
             partition by matched_lines.conversion_type, revenue_lines.order_id
-            order by revenue_lines.amount desc, revenue_lines.product_id, revenue_lines.revenue_event_id
+            order by revenue_lines.amount desc, revenue_lines.product_id asc, revenue_lines.revenue_event_id asc
         ) as line_rank
     from matched_lines
     inner join revenue_lines
@@ -267,21 +267,21 @@ final as (
     select
         conversion_type,
         rule_id,
-        'contact_stage_changes',
+        'contact_stage_changes' as source,
         source_relation,
-        stage_change_id,
-        changed_at,
+        stage_change_id as source_record_id,
+        changed_at as occurred_at,
         person_id,
-        cast(null as {{ text_type() }}),
-        cast(0 as decimal(19, 4)),
-        cast(null as decimal(19, 4)),
-        cast(null as {{ text_type() }}),
-        cast(null as {{ text_type() }}),
-        cast(null as {{ text_type() }}),
-        cast(null as timestamp),
-        cast(null as {{ text_type() }}),
-        cast(null as {{ text_type() }}),
-        cast(null as {{ text_type() }}),
+        cast(null as {{ text_type() }}) as account_id,
+        cast(0 as decimal(19, 4)) as value,
+        cast(null as decimal(19, 4)) as value_original,
+        cast(null as {{ text_type() }}) as currency_original,
+        cast(null as {{ text_type() }}) as opportunity_id,
+        cast(null as {{ text_type() }}) as opportunity_type,
+        cast(null as timestamp) as opportunity_created_at,
+        cast(null as {{ text_type() }}) as subscription_id,
+        cast(null as {{ text_type() }}) as order_id,
+        cast(null as {{ text_type() }}) as product_id,
         is_inferred
     from matched_stage_entries
     union all
@@ -290,26 +290,26 @@ final as (
         rule_id,
         source,
         source_relation,
-        opportunity_id,
+        opportunity_id as source_record_id,
         occurred_at,
         person_id,
         account_id,
-        case when amount_original is null then cast(0 as decimal(19, 4)) else amount end,
-        amount_original,
+        case when amount_original is null then cast(0 as decimal(19, 4)) else amount end as value,
+        amount_original as value_original,
         currency_original,
         opportunity_id,
         opportunity_type,
-        created_at,
-        cast(null as {{ text_type() }}),
-        cast(null as {{ text_type() }}),
-        cast(null as {{ text_type() }}),
-        false
+        created_at as opportunity_created_at,
+        cast(null as {{ text_type() }}) as subscription_id,
+        cast(null as {{ text_type() }}) as order_id,
+        cast(null as {{ text_type() }}) as product_id,
+        false as is_inferred
     from opportunity_events
     union all
     select
         conversion_type,
         rule_id,
-        'revenue_lines',
+        'revenue_lines' as source,
         source_relation,
         source_record_id,
         occurred_at,
@@ -318,34 +318,34 @@ final as (
         value,
         value_original,
         currency_original,
-        cast(null as {{ text_type() }}),
-        cast(null as {{ text_type() }}),
-        cast(null as timestamp),
-        cast(null as {{ text_type() }}),
+        cast(null as {{ text_type() }}) as opportunity_id,
+        cast(null as {{ text_type() }}) as opportunity_type,
+        cast(null as timestamp) as opportunity_created_at,
+        cast(null as {{ text_type() }}) as subscription_id,
         order_id,
         product_id,
-        false
+        false as is_inferred
     from order_events
     union all
     select
         matched_starts.conversion_type,
         matched_starts.rule_id,
-        'subscription_starts',
+        'subscription_starts' as source,
         starts.source_relation,
         starts.source_record_id,
-        starts.valid_from,
+        starts.valid_from as occurred_at,
         starts.person_id,
         starts.account_id,
-        starts.mrr,
-        starts.mrr_original,
+        starts.mrr as value,
+        starts.mrr_original as value_original,
         starts.currency_original,
-        cast(null as {{ text_type() }}),
-        cast(null as {{ text_type() }}),
-        cast(null as timestamp),
+        cast(null as {{ text_type() }}) as opportunity_id,
+        cast(null as {{ text_type() }}) as opportunity_type,
+        cast(null as timestamp) as opportunity_created_at,
         starts.subscription_id,
-        cast(null as {{ text_type() }}),
-        starts.plan,
-        false
+        cast(null as {{ text_type() }}) as order_id,
+        starts.plan as product_id,
+        false as is_inferred
     from matched_starts
     inner join subscription_starts as starts
         on matched_starts.subscription_id = starts.subscription_id
@@ -353,22 +353,22 @@ final as (
     select
         matched_trials.conversion_type,
         matched_trials.rule_id,
-        'subscription_trials',
+        'subscription_trials' as source,
         trials.source_relation,
         trials.source_record_id,
-        trials.trial_start,
+        trials.trial_start as occurred_at,
         trials.person_id,
         trials.account_id,
-        cast(0 as decimal(19, 4)),
-        cast(null as decimal(19, 4)),
-        cast(null as {{ text_type() }}),
-        cast(null as {{ text_type() }}),
-        cast(null as {{ text_type() }}),
-        cast(null as timestamp),
+        cast(0 as decimal(19, 4)) as value,
+        cast(null as decimal(19, 4)) as value_original,
+        cast(null as {{ text_type() }}) as currency_original,
+        cast(null as {{ text_type() }}) as opportunity_id,
+        cast(null as {{ text_type() }}) as opportunity_type,
+        cast(null as timestamp) as opportunity_created_at,
         trials.subscription_id,
-        cast(null as {{ text_type() }}),
-        trials.plan,
-        false
+        cast(null as {{ text_type() }}) as order_id,
+        trials.plan as product_id,
+        false as is_inferred
     from matched_trials
     inner join subscription_trials as trials
         on matched_trials.subscription_id = trials.subscription_id

@@ -101,7 +101,7 @@ positioned as (
         row_number() over (partition by conversion_id order by touched_at, touchpoint_id) as touch_position,
         count(*) over (partition by conversion_id) as touch_count,
         row_number() over (
-            partition by conversion_id order by is_direct, touched_at desc, touchpoint_id desc
+            partition by conversion_id order by is_direct asc, touched_at desc, touchpoint_id desc
         ) as non_direct_rank,
         -- Relative to the path's last touch: the same proportions, and no underflow on long deals.
         power(

@@ -34,8 +34,9 @@ by_conversion as (
         max(case when customer_conversion_number = 1 then product_id end) as first_product_id,
         max(case when customer_conversion_number = 1 then person_id end) as person_id,
         count(*) as conversions,
-        case when count(case when conversion_type = 'won' and bookings is null then 1 end) = 0
-            then coalesce(sum(bookings), 0)
+        case
+            when count(case when conversion_type = 'won' and bookings is null then 1 end) = 0
+                then coalesce(sum(bookings), 0)
         end as bookings
     from conversions
     group by customer_id
