@@ -265,9 +265,8 @@ def _consent(world: World, passing: pa.Array) -> pa.Table:
     visit = world.touches.channel[opening] < facts.FIRST_OFFLINE
     answered = visit & (analytics[person] < 2) & (asked >= world.start)
     person, asked = person[answered], asked[answered]
-    cookie = pa.compute.coalesce(
-        passing.take(pa.array(person)), web.client_ids(world, person, np.zeros(len(person), bool))
-    )
+    on_second = web.touch_devices(world)[1][opening[answered]]
+    cookie = pa.compute.coalesce(passing.take(pa.array(person)), web.client_ids(world, person, on_second))
     withdrawn = web.withdrawn_at(world)[person]
     members = np.flatnonzero((world.member_from < world.end) & (world.member_from >= world.start))
     left = world.member_from[members] + world.unsubscribe_after[members]

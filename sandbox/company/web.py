@@ -664,10 +664,9 @@ def _events(
     )
     repeated = np.flatnonzero(uniform(number, 148) < facts.REPEATED_EVENT_SHARE)
     again = result.take(pa.array(repeated))
-    later = pa.array(
-        (at + delay)[repeated] + MINUTE + (uniform(number[repeated], 149) * 6 * HOUR).astype(np.int64)
-    )
-    again = again.set_column(2, "visible_at", later.cast(pa.timestamp("us")))
+    later = (at + delay)[repeated] + MINUTE + (uniform(number[repeated], 149) * 6 * HOUR).astype(np.int64)
+    later = np.minimum(later, at[repeated] + 3 * DAY - 30 * MINUTE)  # repeats are no later than late events
+    again = again.set_column(2, "visible_at", moments(later))
     result = pa.concat_tables([result, again]).combine_chunks()
     occurred = np.r_[at, at[repeated]]
     keep = np.flatnonzero(occurred < world.end)

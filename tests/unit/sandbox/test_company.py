@@ -291,7 +291,7 @@ def test_repeated_and_late_events_come_in_the_stated_shares(db: duckdb.DuckDBPyC
     assert repeated == pytest.approx(facts.REPEATED_EVENT_SHARE, rel=0.35)
     late = share(db, "web_events", "visible_at > occurred_at + interval 1 hour")
     assert late == pytest.approx(facts.LATE_EVENT_SHARE, abs=0.02)
-    assert one(db, "select max(visible_at - occurred_at) <= interval 4 day from web_events")
+    assert one(db, "select max(visible_at - occurred_at) <= interval 3 day from web_events")
     # A repeat is the same event, arriving later.
     differing = one(
         db,
