@@ -37,7 +37,8 @@ expected as (
         models.model,
         conversions.*
     from conversions
-    cross join (select 'attribution_channels' as report union all select 'attribution_campaigns' as report) as reports
+    cross join (select 'attribution_channels' as report union all select 'attribution_campaigns' as report)
+        as reports
     cross join (select 'conversion' as date_basis union all select 'touch' as date_basis) as bases
     cross join (
         {%- for model in attribution_models() %}
@@ -65,8 +66,10 @@ full outer join attributed
 where
     abs(coalesce(expected.conversions, 0) - coalesce(attributed.conversions, 0)) > 1e-6
     -- Each row of a report is rounded to 0.0001.
-    or abs(coalesce(expected.value, 0) - coalesce(attributed.value, 0)) > 0.01 + 1e-6 * coalesce(expected.value, 0)
-    or abs(coalesce(expected.value_net, 0) - coalesce(attributed.value_net, 0)) > 0.01 + 1e-6 * coalesce(expected.value, 0)
+    or abs(coalesce(expected.value, 0) - coalesce(attributed.value, 0))
+    > 0.01 + 1e-6 * coalesce(expected.value, 0)
+    or abs(coalesce(expected.value_net, 0) - coalesce(attributed.value_net, 0))
+    > 0.01 + 1e-6 * coalesce(expected.value, 0)
 union all
 select
     'fct_attribution' as report,

@@ -3,8 +3,10 @@
 with
 lines as (
     select
-        coalesce(sum(case when event_type != 'refund' then cast(amount as double) else 0.0 end), 0.0) as billings,
-        coalesce(sum(case when event_type = 'refund' then -cast(amount as double) else 0.0 end), 0.0) as refunded
+        coalesce(sum(case when event_type != 'refund' then cast(amount as double) else 0.0 end), 0.0)
+            as billings,
+        coalesce(sum(case when event_type = 'refund' then -cast(amount as double) else 0.0 end), 0.0)
+            as refunded
     from {{ ref('int_revenue_events') }}
     where is_counted and occurred_at <= {{ as_of() }}
 ),

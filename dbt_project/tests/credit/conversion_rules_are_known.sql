@@ -7,7 +7,9 @@ known as (
         'contact_stage_changes': ['field', 'from_value', 'to_value', 'funnel_stage'],
         'opportunity_creations': ['opportunity_id', 'opportunity_type', 'pipeline', 'amount'],
         'opportunity_closings': ['opportunity_id', 'opportunity_type', 'pipeline', 'is_won', 'amount'],
-        'revenue_lines': ['event_type', 'product_id', 'country', 'subscription_id', 'opportunity_id', 'amount'],
+        'revenue_lines': [
+            'event_type', 'product_id', 'country', 'subscription_id', 'opportunity_id', 'amount'
+        ],
         'subscription_starts': ['subscription_id', 'plan', 'mrr'],
         'subscription_trials': ['subscription_id', 'plan'],
     }.items() %}

@@ -19,7 +19,8 @@ conversions as (
             else 'person'
         end as touch_scope,
         case
-            when types.touch_scope = 'account' and conversions.account_id is not null then conversions.account_id
+            when types.touch_scope = 'account' and conversions.account_id is not null
+                then conversions.account_id
             else conversions.person_id
         end as scope_id
     from {{ ref('fct_conversions') }} as conversions
@@ -68,10 +69,14 @@ closed_before as (
 final as (
     select
         conversions.*,
-        {{ add_seconds('conversions.anchor_at', 'cast(-86400 as double) * ' ~ lookback_days('conversions.conversion_type')) }}
+        {{ add_seconds(
+            'conversions.anchor_at',
+            'cast(-86400 as double) * ' ~ lookback_days('conversions.conversion_type'),
+        ) }}
             as window_from,
         case
-            when {{ var('attribution_multi_cycle') }} then coalesce(instants.previous_at, closed_before.closed_at)
+            when {{ var('attribution_multi_cycle') }}
+                then coalesce(instants.previous_at, closed_before.closed_at)
         end as cycle_from
     from conversions
     left join instants

@@ -121,7 +121,8 @@ claim_groups as (
             case
                 when
                     previous_claimed_at is null
-                    or {{ days_between('previous_claimed_at', 'claimed_at') }} > {{ var('order_claim_window_days', 14) }}
+                    or {{ days_between('previous_claimed_at', 'claimed_at') }}
+                    > {{ var('order_claim_window_days', 14) }}
                     then 1
                 else 0
             end
@@ -168,10 +169,8 @@ placed as (
             when lines.event_type = 'refund' then coalesce(own.counted_relation, lone.counted_relation)
             else orders.counted_relation
         end as counted_relation,
-        case
-            when lines.event_type = 'refund' then coalesce(own.is_test, lone.is_test, 0)
-            else coalesce(orders.is_test, 0)
-        end = 1 or lines.is_test as is_test_order,
+        lines.is_test
+        or coalesce(orders.is_test, own.is_test, lone.is_test, 0) = 1 as is_test_order,
         orders.is_counted_web_claim,
         -- Not the order's number but the number that the line speaks of: refunds name the order that they
         -- undo.
@@ -191,8 +190,8 @@ placed as (
             partition by lines.source_relation, lines.is_web_claim, lines.event_type, lines.order_number
             order by lines.occurred_at, lines.revenue_event_id
         ) as line_number,
-        max(case when lines.event_type = 'order' and not lines.is_web_claim then 1 else 0 end)
-            over () as billing_reports_orders
+        max(case when lines.event_type = 'order' and not lines.is_web_claim then 1 else 0 end) over ()
+            as billing_reports_orders
     from lines
     left join orders
         on
@@ -210,26 +209,38 @@ placed as (
         on lines.original_order_number = lone.order_number and lines.event_type = 'refund'
 ),
 
+refunded as (
+    select
+        *,
+        max(case when event_type = 'refund' and counted_relation = source_relation then 1 else 0 end) over (
+            partition by spoken_order_number, counted_relation
+        ) = 1 as counted_relation_refunds
+    from placed
+),
+
 judged as (
     select
         *,
         case
             when is_test_order then 'test_order'
-            when event_type in ('order', 'invoice') and order_number is not null then
-                case
-                    when counted_relation != source_relation or is_counted_web_claim != is_web_claim
-                        then 'duplicate_claim'
-                    when is_web_claim and line_number > 1 then 'repeated_line'
-                    when {{ hours_between('first_such_line_at', 'occurred_at') }} >= 1 then 'repeated_line'
-                end
-            when is_web_claim and billing_reports_orders = 1 then 'unidentified_claim'
+            -- counted_relation is that of an order's number: lines without one pass here.
+            when
+                event_type in ('order', 'invoice')
+                and (counted_relation != source_relation or is_counted_web_claim != is_web_claim)
+                then 'duplicate_claim'
+            when is_web_claim and order_number is not null and line_number > 1 then 'repeated_line'
+            when
+                event_type in ('order', 'invoice')
+                and order_number is not null
+                and {{ hours_between('first_such_line_at', 'occurred_at') }} >= 1
+                then 'repeated_line'
+            when is_web_claim and order_number is null and billing_reports_orders = 1 then 'unidentified_claim'
             when
                 event_type = 'refund' and counted_relation is not null and counted_relation != source_relation
-                and max(case when event_type = 'refund' and counted_relation = source_relation then 1 else 0 end)
-                    over (partition by spoken_order_number, counted_relation) = 1
+                and counted_relation_refunds
                 then 'duplicate_claim'
         end as excluded_reason
-    from placed
+    from refunded
 ),
 
 opportunity_references as (
@@ -261,7 +272,9 @@ resolved as (
     left join {{ ref('int_identity_map') }} as by_user
         on by_user.identifier_type = {{ identifier_type('user_id') }} and by_user.identifier = judged.user_id
     left join {{ ref('int_identity_map') }} as by_email
-        on by_email.identifier_type = {{ identifier_type('email') }} and by_email.identifier = judged.customer_email_hash
+        on
+            by_email.identifier_type = {{ identifier_type('email') }}
+            and by_email.identifier = judged.customer_email_hash
     -- The cookie is the web tool's, whatever source the line came from.
     left join {{ ref('int_identity_lookup') }} as by_cookie
         on by_cookie.identifier_kind = 'cookie' and by_cookie.identifier = judged.anonymous_id
@@ -271,8 +284,9 @@ resolved as (
 
 converted as (
     select
-        {{ surrogate_key(['resolved.source_relation', 'resolved.is_web_claim', 'resolved.revenue_event_id']) }}
-            as revenue_event_id,
+        {{ surrogate_key([
+            'resolved.source_relation', 'resolved.is_web_claim', 'resolved.revenue_event_id',
+        ]) }} as revenue_event_id,
         {{ surrogate_key([
             'coalesce(resolved.counted_relation, resolved.source_relation)',
             'resolved.spoken_order_number',
@@ -316,9 +330,11 @@ converted as (
 final as (
     select
         *,
-        coalesce(own_subscription_id, max(own_subscription_id) over (partition by order_id)) as subscription_id,
+        coalesce(own_subscription_id, max(own_subscription_id) over (partition by order_id))
+            as subscription_id,
         coalesce(own_opportunity_id, max(own_opportunity_id) over (partition by order_id)) as opportunity_id,
-        max(case when is_own_deal_billing then 1 else 0 end) over (partition by order_id) = 1 as is_deal_billing
+        max(case when is_own_deal_billing then 1 else 0 end) over (partition by order_id) = 1
+            as is_deal_billing
     from converted
 )
 

@@ -21,7 +21,8 @@ versions as (
         canceled_at,
         cancel_reason,
         is_involuntary,
-        {{ reporting_date('min(valid_from) over (partition by source_relation, subscription_id)') }} as first_day
+        {{ reporting_date('min(valid_from) over (partition by source_relation, subscription_id)') }}
+            as first_day
     from {{ ref('int_subscriptions_unioned') }}
 ),
 
@@ -52,10 +53,13 @@ final as (
     from versions
     left join {{ ref('int_identity_map') }} as by_customer
         on
-            by_customer.identifier_type = {{ identifier_type('billing_customer', 'versions.source_relation') }}
+            by_customer.identifier_type
+            = {{ identifier_type('billing_customer', 'versions.source_relation') }}
             and by_customer.identifier = versions.customer_id
     left join {{ ref('int_identity_map') }} as by_user
-        on by_user.identifier_type = {{ identifier_type('user_id') }} and by_user.identifier = versions.user_id
+        on
+            by_user.identifier_type = {{ identifier_type('user_id') }}
+            and by_user.identifier = versions.user_id
     left join {{ ref('int_identity_map') }} as by_email
         on
             by_email.identifier_type = {{ identifier_type('email') }}

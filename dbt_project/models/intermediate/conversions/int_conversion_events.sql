@@ -148,7 +148,8 @@ order_lines as (
         revenue_lines.source_record_id,
         row_number() over (
             partition by matched_lines.conversion_type, revenue_lines.order_id
-            order by revenue_lines.amount desc, revenue_lines.product_id asc, revenue_lines.revenue_event_id asc
+            order by
+                revenue_lines.amount desc, revenue_lines.product_id asc, revenue_lines.revenue_event_id asc
         ) as line_rank
     from matched_lines
     inner join revenue_lines

@@ -13,7 +13,10 @@ acquisitions as (
             else 1.0
         end as months_observed,
         cast(coalesce(margins.revenue, 0) as double) as revenue,
-        case when margins.customer_id is null then 0.0 else cast(margins.gross_margin as double) end as gross_margin
+        case
+            when margins.customer_id is null then 0.0
+            else cast(margins.gross_margin as double)
+        end as gross_margin
     from {{ ref('fct_conversions') }} as conversions
     inner join {{ ref('conversion_types') }} as types
         on conversions.conversion_type = types.conversion_type and types.is_revenue
@@ -46,7 +49,9 @@ final as (
         '{{ model }}' as model,
         sum(credit_{{ model }}) as new_customers,
         sum(credit_{{ model }} * revenue) as lifetime_revenue,
-        case when count(gross_margin) = count(*) then sum(credit_{{ model }} * gross_margin) end as lifetime_margin,
+        case
+            when count(gross_margin) = count(*) then sum(credit_{{ model }} * gross_margin)
+        end as lifetime_margin,
         sum(credit_{{ model }} * months_observed) as customer_months
     from credited
     where credit_{{ model }} != 0

@@ -29,9 +29,11 @@ conversions as (
 credited as (
     select
         lines.occurred_on,
-        coalesce(attribution.touched_on, lines.occurred_on) as touched_on,
+        case
+            when coalesce(attribution.touchpoint_id, '(unattributed)') = '(unattributed)' then lines.occurred_on
+            else attribution.touched_on
+        end as touched_on,
         coalesce(attribution.channel, '(unattributed)') as channel,
-        coalesce(attribution.touchpoint_id, '(unattributed)') = '(unattributed)' as is_unattributed,
         lines.billings,
         lines.billings_refunded,
         {%- for model in attribution_models() %}
@@ -46,7 +48,7 @@ credited as (
 
 dated as (
     {%- for basis, date_expression in [
-        ('conversion', 'occurred_on'), ('touch', 'case when is_unattributed then occurred_on else touched_on end')
+        ('conversion', 'occurred_on'), ('touch', 'touched_on')
     ] %}
     select
         '{{ basis }}' as date_basis,

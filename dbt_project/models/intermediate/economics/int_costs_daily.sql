@@ -36,8 +36,8 @@ daily as (
         days.date_day as date,
         costs.cost_type,
         costs.channel,
-        cast(costs.amount as double) / cast({{ date_diff_days('costs.period_start', 'costs.period_end') }} + 1 as double)
-            as amount
+        cast(costs.amount as double)
+        / cast({{ date_diff_days('costs.period_start', 'costs.period_end') }} + 1 as double) as amount
     from costs
     inner join days
         on days.date_day between costs.period_start and costs.period_end
@@ -67,8 +67,10 @@ final as (
         daily.cost_type,
         coalesce(daily.channel, media_shares.channel, '(not set)') as channel,
         daily.channel is null as is_shared,
-        sum(daily.amount * case when daily.channel is null then coalesce(media_shares.share_of_spend, 1.0) else 1.0 end)
-            as amount
+        sum(
+            daily.amount
+            * case when daily.channel is null then coalesce(media_shares.share_of_spend, 1.0) else 1.0 end
+        ) as amount
     from daily
     left join media_shares
         on daily.channel is null and {{ period_start('month', 'daily.date') }} = media_shares.month

@@ -23,7 +23,8 @@ margins as (
         lines.occurred_at,
         lines.amount,
         case
-            when lines.cost_amount is not null then cast(lines.amount as double) - cast(lines.cost_amount as double)
+            when lines.cost_amount is not null
+                then cast(lines.amount as double) - cast(lines.cost_amount as double)
             else cast(lines.amount as double) * cast(gross_margins.gross_margin as double)
         end as gross_margin
     from lines

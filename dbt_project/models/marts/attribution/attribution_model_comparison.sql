@@ -100,6 +100,18 @@ first_party as (
             and daily.conversion_type = self_reported.conversion_type
 ),
 
+tests as (
+    select
+        channel,
+        date_from,
+        date_to,
+        incremental_conversions,
+        ci_low,
+        ci_high,
+        {{ date_diff_days('date_from', 'date_to') }} + 1 as days
+    from {{ ref('int_incrementality_tests_unioned') }}
+),
+
 test_days as (
     select
         tests.channel,
@@ -107,21 +119,11 @@ test_days as (
         cast(tests.incremental_conversions as double) / tests.days as incremental_conversions,
         cast(tests.ci_low as double) / tests.days as incremental_ci_low,
         cast(tests.ci_high as double) / tests.days as incremental_ci_high
-    from (
-        select
-            channel,
-            date_from,
-            date_to,
-            incremental_conversions,
-            ci_low,
-            ci_high,
-            {{ date_diff_days('date_from', 'date_to') }} + 1 as days
-        from {{ ref('int_incrementality_tests_unioned') }}
-    ) as tests
+    from tests
     inner join (
         {{ day_spine(
-            "(select coalesce(min(date_from), cast('2000-01-01' as date)) from " ~ ref('int_incrementality_tests_unioned') ~ ")",
-            "(select coalesce(max(date_to), cast('2000-01-01' as date)) from " ~ ref('int_incrementality_tests_unioned') ~ ")"
+            "(select coalesce(min(date_from), cast('2000-01-01' as date)) from tests)",
+            "(select coalesce(max(date_to), cast('2000-01-01' as date)) from tests)"
         ) }}
     ) as dates
         on dates.date_day between tests.date_from and tests.date_to

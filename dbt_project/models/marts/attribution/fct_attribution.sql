@@ -124,7 +124,8 @@ credited as (
         {%- set last = var('position_based_last_weight') %}
         case
             when touch_count = 1 then 1.0
-            when touch_count = 2 and touch_position = 1 then {{ first }} / cast({{ first }} + {{ last }} as double)
+            when touch_count = 2 and touch_position = 1
+                then {{ first }} / cast({{ first }} + {{ last }} as double)
             when touch_count = 2 then {{ last }} / cast({{ first }} + {{ last }} as double)
             when touch_position = 1 then {{ first }}
             when touch_position = touch_count then {{ last }}

@@ -52,9 +52,15 @@ by_billing as (
         max(case when event_type != 'refund' then occurred_at end) as latest_billed_at,
         max(case when event_type != 'refund' and amount > 0 then occurred_at end) as latest_paid_at,
         count(distinct case when event_type != 'refund' then order_id end) as orders,
-        case when count(amount) = count(*) then sum(case when event_type != 'refund' then amount else 0 end) end
+        case
+            when count(amount) = count(*)
+                then sum(case when event_type != 'refund' then amount else 0 end)
+        end
             as billings,
-        case when count(amount) = count(*) then sum(case when event_type = 'refund' then -amount else 0 end) end
+        case
+            when count(amount) = count(*)
+                then sum(case when event_type = 'refund' then -amount else 0 end)
+        end
             as billings_refunded,
         max(country) as country
     from {{ ref('int_revenue_events') }}
@@ -91,7 +97,9 @@ joined as (
         coalesce(by_conversion.account_id, by_billing.account_id) as account_id,
         coalesce(by_conversion.person_id, by_billing.person_id) as person_id,
         case
-            when by_billing.first_billed_at is null or by_conversion.first_purchase_at <= by_billing.first_billed_at
+            when
+                by_billing.first_billed_at is null
+                or by_conversion.first_purchase_at <= by_billing.first_billed_at
                 then by_conversion.first_purchase_at
             else by_billing.first_billed_at
         end as first_purchase_at,
@@ -109,7 +117,10 @@ joined as (
         coalesce(by_billing.orders, 0) as orders,
         case when by_conversion.customer_id is null then 0 else by_conversion.bookings end as bookings,
         case when by_billing.customer_id is null then 0 else by_billing.billings end as billings,
-        case when by_billing.customer_id is null then 0 else by_billing.billings_refunded end as billings_refunded,
+        case
+            when by_billing.customer_id is null then 0
+            else by_billing.billings_refunded
+        end as billings_refunded,
         by_billing.latest_paid_at,
         by_billing.country as billing_country
     from by_conversion

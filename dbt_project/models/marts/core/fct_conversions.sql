@@ -1,6 +1,6 @@
 {# Candidates of the same conversion are joined here: a person's candidates of one type are one conversion
    while less than repeat_after_days (seed conversion_types) lie between each and the one before. 0: every
-   candidate counts (the claims of one order have met in int_revenue_events); empty: once in a person's life. #}
+   candidate counts (the claims of one order have met in int_revenue_events); empty: once in a life. #}
 with
 candidates as (
     select
@@ -10,7 +10,8 @@ candidates as (
         types.is_revenue,
         types.repeat_after_days,
         coalesce(
-            events.person_id, {{ surrogate_key(['events.source', 'events.source_relation', 'events.source_record_id']) }}
+            events.person_id,
+            {{ surrogate_key(['events.source', 'events.source_relation', 'events.source_record_id']) }}
         ) as subject_key
     from {{ ref('int_conversion_events') }} as events
     inner join {{ ref('conversion_types') }} as types
@@ -22,7 +23,8 @@ sequenced as (
     select
         *,
         lag(occurred_at) over (
-            partition by conversion_type, subject_key order by occurred_at, source, source_relation, source_record_id
+            partition by conversion_type, subject_key
+            order by occurred_at, source, source_relation, source_record_id
         ) as previous_at
     from candidates
 ),
@@ -37,7 +39,8 @@ numbered as (
                 else 0
             end
         ) over (
-            partition by conversion_type, subject_key order by occurred_at, source, source_relation, source_record_id
+            partition by conversion_type, subject_key
+            order by occurred_at, source, source_relation, source_record_id
             rows between unbounded preceding and current row
         ) as conversion_number
     from sequenced
@@ -57,7 +60,8 @@ claims as (
 conversions as (
     select
         case
-            when claims.order_id is not null then {{ surrogate_key(['claims.conversion_type', 'claims.order_id']) }}
+            when claims.order_id is not null
+                then {{ surrogate_key(['claims.conversion_type', 'claims.order_id']) }}
             else {{ surrogate_key([
                 'claims.conversion_type', 'claims.source', 'claims.source_relation', 'claims.source_record_id'
             ]) }}
@@ -70,7 +74,8 @@ conversions as (
         claims.is_revenue,
         claims.occurred_at as converted_at,
         case
-            when claims.anchor = 'opportunity_creation' then coalesce(claims.opportunity_created_at, claims.occurred_at)
+            when claims.anchor = 'opportunity_creation'
+                then coalesce(claims.opportunity_created_at, claims.occurred_at)
             else claims.occurred_at
         end as anchor_at,
         claims.value,
@@ -121,12 +126,18 @@ final as (
         {{ reporting_date('conversions.converted_at') }} as converted_on,
         case
             when conversions.customer_id is null then false
-            when conversions.is_revenue then coalesce(first_revenue.conversion_id = conversions.conversion_id, false)
+            when conversions.is_revenue
+                then coalesce(first_revenue.conversion_id = conversions.conversion_id, false)
             else first_revenue.converted_at is null or conversions.converted_at <= first_revenue.converted_at
         end as is_new_customer,
-        case when billed.billing_reference is null then 0 when billed.has_all_rates then billed.billings end
-            as billings,
-        case when billed.billing_reference is null then 0 when billed.has_all_rates then billed.billings_refunded end
+        case
+            when billed.billing_reference is null then 0
+            when billed.has_all_rates then billed.billings
+        end as billings,
+        case
+            when billed.billing_reference is null then 0
+            when billed.has_all_rates then billed.billings_refunded
+        end
             as billings_refunded
     from conversions
     left join first_revenue
@@ -167,7 +178,8 @@ select
         case when conversion_type in ('purchase', 'subscription', 'won') then billings end as decimal(19, 4)
     ) as billings,
     cast(
-        case when conversion_type in ('purchase', 'subscription', 'won') then billings_refunded end as decimal(19, 4)
+        case when conversion_type in ('purchase', 'subscription', 'won') then billings_refunded end
+        as decimal(19, 4)
     ) as billings_refunded,
     cast(case when conversion_type = 'subscription' then value end as decimal(19, 4)) as mrr,
     opportunity_id,

@@ -38,14 +38,15 @@ slices as (
 
 {#- The measures of all inputs, in order; each input fills its own and leaves the others 0. #}
 {%- set measures = [
-    'media_spend', 'other_cost', 'leads', 'mqls', 'sqls', 'pqls', 'opportunities', 'wins', 'purchases', 'trials',
-    'subscriptions', 'pipeline', 'bookings', 'order_value', 'new_mrr', 'billings', 'billings_refunded',
+    'media_spend', 'other_cost', 'leads', 'mqls', 'sqls', 'pqls', 'opportunities', 'wins', 'purchases',
+    'trials', 'subscriptions', 'pipeline', 'bookings', 'order_value', 'new_mrr', 'billings', 'billings_refunded',
     'new_customers', 'lifetime_revenue', 'lifetime_margin', 'customer_months'
 ] %}
 {%- set counted = {
-    'leads': 'lead', 'mqls': 'mql', 'sqls': 'sql', 'pqls': 'pql', 'opportunities': 'opportunity', 'wins': 'won',
-    'purchases': 'purchase', 'trials': 'trial', 'subscriptions': 'subscription'
+    'leads': 'lead', 'mqls': 'mql', 'sqls': 'sql', 'pqls': 'pql', 'opportunities': 'opportunity',
+    'wins': 'won', 'purchases': 'purchase', 'trials': 'trial', 'subscriptions': 'subscription'
 } %}
+{%- set acquired = ['new_customers', 'lifetime_revenue', 'lifetime_margin', 'customer_months'] %}
 {%- set valued = {
     'pipeline': 'opportunity', 'bookings': 'won', 'order_value': 'purchase', 'new_mrr': 'subscription'
 } %}
@@ -94,8 +95,7 @@ daily as (
         date,
         channel
         {%- for measure in measures %},
-        {{ measure if measure in ['new_customers', 'lifetime_revenue', 'lifetime_margin', 'customer_months'] else '0.0' }}
-            as {{ measure }}
+        {{ measure if measure in acquired else '0.0' }} as {{ measure }}
         {%- endfor %}
     from {{ ref('int_acquisition_daily') }}
 ),
@@ -184,5 +184,6 @@ select
     end as payback_months,
     cast({{ safe_divide('lifetime_margin', 'new_customers') }} as decimal(19, 4)) as realised_ltv,
     {{ safe_divide('lifetime_margin', 'loaded_cost') }} as ltv_to_cac,
-    {{ date_diff_days('period_end', as_of_date()) }} >= {{ var('economics_mature_after_days', 90) }} as is_mature
+    {{ date_diff_days('period_end', as_of_date()) }} >= {{ var('economics_mature_after_days', 90) }}
+        as is_mature
 from final

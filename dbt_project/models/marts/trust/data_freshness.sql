@@ -8,8 +8,7 @@ latest as (
         '{{ entity }}' as entity,
         count(*) as records,
         max(_load_id) as latest_load_id,
-        {{ 'cast(max(' ~ definition['time'] ~ ') as timestamp)' if definition['time'] else 'cast(null as timestamp)' }}
-            as latest_record_at
+        max(cast({{ definition['time'] or 'null' }} as timestamp)) as latest_record_at
     from {{ ref('int_' ~ entity ~ '_unioned') }}
     group by source_relation
     {%- if not loop.last %}
@@ -32,6 +31,9 @@ select
     latest_record_at,
     latest_load_id,
     -- Records may lie in the future (a planned meeting): they are not stale.
-    case when hours_since_latest_record > 0 then hours_since_latest_record else 0.0 end as hours_since_latest_record,
+    case
+        when hours_since_latest_record > 0 then hours_since_latest_record
+        else 0.0
+    end as hours_since_latest_record,
     coalesce(hours_since_latest_record > {{ var('freshness_hours', 72) }}, false) as is_stale
 from final

@@ -50,7 +50,8 @@ warehouse_totals as (
     from {{ ref('int_revenue_events') }}
     where not is_web_claim
     group by source_relation, cast(occurred_at as date), currency_original
-    {%- for entity, definition in var('canonical_entities').items() if entity not in ours + in_marts and definition['time'] %}
+    {%- for entity, definition in var('canonical_entities').items()
+        if entity not in ours + in_marts and definition['time'] %}
     union all
     select
         source_relation,
