@@ -303,11 +303,7 @@ class FaultLayer:
             await send(message)
 
         if fault is None and not self.book.rules:
-            try:
-                await self.app(scope, _replay(body), counted)
-            except Exception:
-                LOG.exception("the sandbox failed at %s %s?%s", scope["method"], path, query)
-                raise
+            await self._ask(scope, _replay(body), counted)
             return
         vendor = self.vendors.get(path.split("/")[1])
         if fault is not None:
@@ -318,7 +314,7 @@ class FaultLayer:
                 return
             if fault.kind == "slow":
                 await asyncio.sleep(float(fault.params.get("seconds", 1)))
-        status, headers, content = await _collect(self.app, scope, body)
+        status, headers, content = await _collect(self._ask, scope, body)
         if fault is not None and fault.kind == "repeat_page" and path in self._last_body:
             status, headers, content = self._last_body[path]
         self._last_body[path] = (status, headers, content)
@@ -326,6 +322,14 @@ class FaultLayer:
             lists = getattr(vendor, "LISTS", ())
             headers, content = _changed(fault, lists, headers, content, _asked_cursor(query, body))
         await _deliver(fault, status, headers, content, counted)
+
+    async def _ask(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the vendor answer; an error of the sandbox itself is said aloud, not only answered with 500."""
+        try:
+            await self.app(scope, receive, send)
+        except Exception:
+            LOG.exception("the sandbox failed at %s %s", scope["method"], scope["path"])
+            raise
 
     def _instead(self, fault: Fault, vendor: ModuleType | None) -> Response | None:
         """Return the answer given in the vendor's place, or None when the vendor is to be asked."""
