@@ -238,7 +238,7 @@ changes as (
             order by changed_at asc, is_inferred desc, change_id asc
         ) as changed_until
     from previous
-    where change_number = 1 or coalesce(previous_value, '') <> coalesce(to_value, '')
+    where change_number = 1 or lower(coalesce(previous_value, '')) <> lower(coalesce(to_value, ''))
 ),
 
 final as (
