@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from sandbox.company import advertising, billing, facts, mailing, office, people, saas, sales, shop, web
 from sandbox.company.frames import DAY, NEVER
-from sandbox.company.journeys import behave
+from sandbox.company.journeys import Outcome, behave
 from sandbox.company.schema import TABLES
 
 __all__ = ["SCALES", "Company", "generate"]
@@ -84,12 +84,9 @@ def _moment(at: int) -> datetime:
 
 
 def _marks(
-    world: people.World, outcome: object, orders: shop.Orders, app: saas.AppUse, buyers: np.ndarray
+    world: people.World, outcome: Outcome, orders: shop.Orders, app: saas.AppUse, buyers: np.ndarray
 ) -> web.Marks:
     """What visits and app sessions are about."""
-    from sandbox.company.journeys import Outcome
-
-    assert isinstance(outcome, Outcome)
     touches = world.touches
     order_of_touch = np.full(len(touches.person), -1, dtype=np.int64)
     order_of_touch[orders.touch] = np.arange(len(orders.touch))

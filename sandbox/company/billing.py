@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sandbox.company import facts, names, saas
 from sandbox.company.crm import COMPANY, DEAL, object_ids
@@ -161,7 +162,7 @@ def _invoices(world: World, subs: saas.Subscriptions, contracts: Deals) -> dict[
     by_company, by_person = contract_customer_ids(contracts.company), saas.customer_ids(person)
     both_customers = pa.concat_arrays([by_person, by_company])
     year = days(inv_at // DAY).cast(pa.string()).dictionary_encode()  # only the year is printed
-    years = pa.compute.utf8_slice_codeunits(year.cast(pa.string()), 0, 4)
+    years = pc.utf8_slice_codeunits(year.cast(pa.string()), 0, 4)
     invoices = table(
         "invoices",
         invoice_id=invoice_ids,
@@ -278,7 +279,7 @@ def _lines(
     product_name = pick(["Studio Starter", "Studio Team", "Studio Business", "Project contract"], plan)
     label = pick(["", "Design and lamps", "Installation", "Remaining time on ", "Unused time on "], what)
     is_plan = s < n
-    description = pa.compute.if_else(pa.array(is_plan), text(label, product_name), label)
+    description = pc.if_else(pa.array(is_plan), text(label, product_name), label)
     return table(
         "invoice_lines",
         line_id=text("il_1", codes(inv_key[rows] * 4 + line, 820, 23)),

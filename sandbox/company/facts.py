@@ -41,7 +41,6 @@ MARKET_WEIGHTS = (0.5, 0.3, 0.2)
 CURRENCIES = ("EUR", "SEK", "USD")
 CURRENCY_PER_EUR = (1.0, 11.2, 1.1)  # for list prices; the daily rates are in fx_rates
 TAX_RATES = (0.21, 0.25, 0.07)
-TIME_ZONES = ("Europe/Amsterdam", "Europe/Stockholm", "America/New_York")
 UTC_OFFSET_HOURS = (1.5, 1.5, -4.5)  # mean, for the hour of the day at which people are awake
 LANGUAGES = ("nl", "sv", "en")
 BROWSER_LANGUAGES = (("nl-nl", "en-gb"), ("sv-se", "en-gb"), ("en-us", "en-us"))
@@ -579,4 +578,3 @@ COMPANY_NOUNS = (
     "Design",
 )
 COMPANY_SUFFIXES = ("B.V.", "AB", "Inc.")
-COMPANY_DOMAINS = ("nl", "se", "com")

@@ -6,7 +6,7 @@ What belongs here: tools without any knowledge of the company.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -180,6 +180,3 @@ def rank_in_group(keys: npt.NDArray[Any]) -> Ints:
     """0, 1, 2, ... within each run of equal keys (keys sorted)."""
     first = group_first(keys)
     return np.arange(len(keys)) - np.repeat(first, np.diff(np.r_[first, len(keys)]))
-
-
-Draw = Callable[[int], Floats]

@@ -6,6 +6,7 @@ bounces and complaints follow here.
 
 from __future__ import annotations
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -74,8 +75,6 @@ def campaign_ids(number: Ints) -> pa.Array:
 
 def member_ids(addresses: pa.Array) -> pa.Array:
     """md5 of the lower-case address."""
-    import duckdb
-
     source = pa.table({"address": addresses})
     with duckdb.connect() as connection:
         connection.execute("set threads = 1")

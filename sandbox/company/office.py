@@ -10,6 +10,7 @@ from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sandbox.company import advertising, facts, names, web
 from sandbox.company.crm import COMPANY, CONTACT, object_ids
@@ -17,7 +18,6 @@ from sandbox.company.frames import (
     DAY,
     HOUR,
     MINUTE,
-    NEVER,
     Ints,
     codes,
     days,
@@ -213,7 +213,7 @@ def _offline_touches(world: World, outcome: Outcome, book: Book) -> pa.Table:
     rows = rows[np.lexsort((touches.number[rows], touches.at[rows]))]
     person, number, at, what = touches.person[rows], touches.number[rows], touches.at[rows], code[rows]
     market, company = world.market[person], world.company[person]
-    month = pa.compute.utf8_slice_codeunits(days(at // DAY).cast(pa.string()), 0, 7)
+    month = pc.utf8_slice_codeunits(days(at // DAY).cast(pa.string()), 0, 7)
     place = pick([m.lower() for m in facts.MARKETS], market)
     ids = [
         text("event-", place, "-", month),
@@ -266,7 +266,7 @@ def _consent(world: World, passing: pa.Array) -> pa.Table:
     answered = visit & (analytics[person] < 2) & (asked >= world.start)
     person, asked = person[answered], asked[answered]
     on_second = web.touch_devices(world)[1][opening[answered]]
-    cookie = pa.compute.coalesce(passing.take(pa.array(person)), web.client_ids(world, person, on_second))
+    cookie = pc.coalesce(passing.take(pa.array(person)), web.client_ids(world, person, on_second))
     withdrawn = web.withdrawn_at(world)[person]
     members = np.flatnonzero((world.member_from < world.end) & (world.member_from >= world.start))
     left = world.member_from[members] + world.unsubscribe_after[members]
@@ -346,7 +346,7 @@ def _surveys(world: World, outcome: Outcome, book: Book, orders: Orders) -> pa.T
         contact_id=only(object_ids(CONTACT, person), contact >= 0),
         survey=pick(["nps", "how_did_you_hear"], heard),
         score=pa.array(score.astype(np.float64), mask=heard),
-        answer=pa.compute.if_else(pa.array(heard), answer, remark),
+        answer=pc.if_else(pa.array(heard), answer, remark),
     )
 
 
@@ -467,6 +467,3 @@ def _budgets(world: World, performance: pa.Table) -> pa.Table:
         amount_minor=(planned.ravel() * 100).astype(np.int64),
         currency="EUR",
     )
-
-
-__all__ = ["NEVER", "size_factor", "tables"]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sandbox.company import facts, names
 from sandbox.company.frames import (
@@ -486,8 +487,6 @@ def app_use(world: World, outcome: Outcome, subs: Subscriptions, event_codes: di
 
 def addresses(world: World, person: Ints) -> pa.Array:
     """Billing addresses of app customers: mostly the sign-up's, sometimes a private one."""
-    import pyarrow.compute as pc
-
     own = names.typed(names.emails(world, person), person + (1 << 41))
     return pc.if_else(pa.array(uniform(person, 335) < 0.06), names.private_emails(world, person), own)
 

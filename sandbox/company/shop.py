@@ -84,7 +84,7 @@ def orders(world: World, outcome: Outcome) -> Orders:
     u = uniform(number, 206)
     coupon = np.full(n, -1)
     coupon[(channel == facts.CHANNEL["Email"]) & (u < 0.5)] = 1
-    coupon[(touches.number[touch] == number) & world.newsletter[person] & (u < 0.3)] = 0
+    coupon[(outcome.first_touch[person] == touch) & world.newsletter[person] & (u < 0.3)] = 0
     coupon[channel == facts.CHANNEL["Affiliates"]] = 2
     rate = np.where(coupon < 0, 0.0, np.where(coupon == 1, 0.15, 0.10))
     gross = price * quantity
