@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any
+from urllib.parse import parse_qs
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -251,9 +252,10 @@ def change_document(document: Any, fault: Fault, lists: Sequence[str], asked_cur
 
 def _asked_cursor(query: str, body: bytes) -> str | None:
     """Return the cursor that the request carried, in its query or its JSON body."""
-    found = re.search(r"(?:^|&)(?:after|pageToken|starting_after)=([^&]+)", query)
-    if found:
-        return found.group(1)
+    asked = parse_qs(query)
+    for name in ("after", "pageToken", "starting_after"):
+        if name in asked:
+            return asked[name][0]
     try:
         sent = json.loads(body) if body else {}
     except ValueError:

@@ -109,6 +109,14 @@ def test_repeated_pages_and_cursors_and_empty_pages(clean: Client) -> None:
     assert clean.crm(CONTACTS, limit=2, after=after).json()["results"] == second["results"][1:]
 
 
+def test_a_repeated_cursor_of_the_export_is_the_one_that_was_asked(clean: Client) -> None:
+    token = clean.export(prefix="events_").json()["nextPageToken"]
+    assert "=" in token, "the token has to be escaped in a query"
+    _set(clean, "repeat_cursor", "/o$", contains="pageToken")
+    # The last page has no next cursor to repeat; ask for small pages, so that there is one.
+    assert clean.export(prefix="events_", maxResults=2, pageToken=token).json()["nextPageToken"] == token
+
+
 def test_wrong_totals_null_and_missing_data(clean: Client) -> None:
     path = "^/mailchimp/3.0/reports$"
     right = clean.mail("/reports").json()
