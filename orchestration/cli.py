@@ -236,7 +236,6 @@ def quarantine_replay(
 ) -> None:
     """Try the refused records again, after a fix; `funnelhouse run` then brings them into the marts."""
     from ingestion.quarantine import replay
-
     from ingestion.settings import connections
     from orchestration.resources import locked
 

@@ -1,29 +1,34 @@
 """Seeds, models and tests of dbt_project/ as Dagster assets and asset checks: one step, in process.
 
 The manifest is prepared once a process (`transform.prepare`); the assets translate dbt's result events with
-dagster-dbt and add row counts, columns and column lineage. Which models exist follows from the list of
-connected systems.
+dagster-dbt and add row counts, columns and column lineage (see `lineage` for why not by dagster-dbt). Which
+models exist follows from the list of connected systems.
 """
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dagster import (
     AssetExecutionContext,
+    AssetKey,
     AssetsDefinition,
     AssetSpec,
     Failure,
     MetadataValue,
+    Output,
+    TableColumn,
+    TableColumnDep,
+    TableColumnLineage,
+    TableSchema,
 )
-from dagster_dbt import DagsterDbtTranslator, DbtCliInvocation, DbtProject, dbt_assets
+from dagster_dbt import DagsterDbtTranslator, DbtProject, dbt_assets
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
-from packaging.version import Version
 
 from ingestion.errors import FunnelhouseError
 from orchestration import ledger, transform
+from orchestration.lineage import column_lineage
 from orchestration.progress import report
 from orchestration.resources import WRITER_POOL, House
 
@@ -79,43 +84,68 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-@dataclass
-class _Ended:
-    """Stands where dagster-dbt keeps its child process: the command has run here and is over."""
+class Metadata:
+    """Row counts, columns and column lineage of what a build has made, read in a few queries after it."""
 
-    args: list[str]
-    returncode: int = 0
+    def __init__(self, manifest: Mapping[str, Any], target: Path, warehouse: Any) -> None:
+        self._manifest = manifest
+        self._target = target
+        self._translator = Translator()
+        self._warehouse = warehouse
+        self._columns: dict[tuple[str, str], dict[str, str]] = {}
+        for schema, table, column, kind in warehouse.execute(
+            "select table_schema, table_name, column_name, data_type from information_schema.columns"
+            " order by table_schema, table_name, ordinal_position"
+        ).fetchall():
+            self._columns.setdefault((schema, table), {})[column] = kind
 
-    def wait(self) -> int:
-        return self.returncode
+    def of(self, unique_id: str) -> dict[str, Any]:
+        """The metadata of one seed or model, as dagster-dbt would name it."""
+        node = self._manifest["nodes"][unique_id]
+        relation = _relation(node)
+        columns = self._columns.get(relation, {})
+        found: dict[str, Any] = {
+            "dagster/table_name": ".".join(relation),
+            "dagster/column_schema": MetadataValue.table_schema(
+                TableSchema([TableColumn(name, kind) for name, kind in columns.items()])
+            ),
+        }
+        if columns and node["config"]["materialized"] != "view":
+            schema, table = relation
+            found["dagster/row_count"] = self._warehouse.execute(
+                f'select count(*) from "{schema}"."{table}"'
+            ).fetchone()[0]
+        lineage = self._lineage(unique_id, node)
+        if lineage:
+            found["dagster/column_lineage"] = MetadataValue.column_lineage(
+                TableColumnLineage(deps_by_column=lineage)
+            )
+        return found
+
+    def _lineage(self, unique_id: str, node: Mapping[str, Any]) -> dict[str, list[TableColumnDep]]:
+        compiled = self._target / "compiled" / node["package_name"] / node["original_file_path"]
+        if node["resource_type"] != "model" or not compiled.is_file():
+            return {}
+        keys: dict[tuple[str, str], AssetKey] = {}
+        for parent in self._manifest["parent_map"][unique_id]:
+            props = self._manifest["nodes"].get(parent) or self._manifest["sources"].get(parent)
+            if props:
+                key = self._translator.get_asset_spec(self._manifest, parent, None).key
+                keys[_relation(props)] = key
+        readable = {name: self._columns[name] for name in keys if name in self._columns}
+        found = column_lineage(compiled.read_text(encoding="utf-8"), readable)
+        return {
+            column: [
+                TableColumnDep(asset_key=keys[relation], column_name=name)
+                for relation, name in sorted(sources)
+                if relation in keys
+            ]
+            for column, sources in found.items()
+        }
 
 
-class FinishedBuild(DbtCliInvocation):
-    """A build that ran in this process, in the shape from which dagster-dbt makes its events and metadata."""
-
-    def stream_raw_events(self) -> Iterator[Any]:
-        for content in self._stdout:
-            yield DbtCoreCliEventMessage(raw_event=content, event_history_metadata={})
-
-
-def finished_build(
-    result: transform.BuildResult, manifest: Mapping[str, Any], target: Path, context: AssetExecutionContext
-) -> FinishedBuild:
-    from dbt.adapters.factory import get_adapter_by_type
-
-    build = FinishedBuild(
-        process=_Ended(["dbt", "build"]),
-        manifest=manifest,
-        dagster_dbt_translator=Translator(),
-        project_dir=transform.PROJECT_DIR,
-        target_path=target,
-        raise_on_error=False,
-        cli_version=Version("1.11"),
-        context=context,
-        adapter=get_adapter_by_type("duckdb"),
-    )
-    build._stdout.extend(result.events)
-    return build
+def _relation(props: Mapping[str, Any]) -> tuple[str, str]:
+    return props["schema"], props.get("identifier") or props.get("alias") or props["name"]
 
 
 def build_dbt_assets(manifest: Mapping[str, Any]) -> AssetsDefinition:
@@ -147,7 +177,8 @@ def build_dbt_assets(manifest: Mapping[str, Any]) -> AssetsDefinition:
         except FunnelhouseError as error:
             raise Failure(description=str(error), allow_retries=False) from error
         report(PHASE, "row counts and column lineage")
-        yield from _events(result, manifest, transform.target_path(paths), context)
+        with house.warehouse(read_only=True) as connection:
+            yield from _events(result, manifest, transform.target_path(paths), connection, context)
         if result.failures:
             failed = transform.BuildFailed(result.failures)
             raise Failure(
@@ -164,19 +195,24 @@ def build_dbt_assets(manifest: Mapping[str, Any]) -> AssetsDefinition:
 
 
 def _events(
-    result: transform.BuildResult, manifest: Mapping[str, Any], target: Path, context: AssetExecutionContext
+    result: transform.BuildResult,
+    manifest: Mapping[str, Any],
+    target: Path,
+    warehouse: Any,
+    context: AssetExecutionContext,
 ) -> Iterator[Any]:
-    build = finished_build(result, manifest, target, context)
-    assert build.adapter is not None
-    with transform.environment(House(data_dir=str(target.parent)).paths):
-        try:
-            # One connection stays open, else each count would open the database anew.
-            with build.adapter.connection_named("metadata"):
-                build.adapter.execute("select 1")
-                yield from build.stream().fetch_row_counts().fetch_column_metadata()
-        finally:
-            build.adapter.cleanup_connections()
-            transform.close_connections()
+    """dagster-dbt's events of a finished build, with the tables' metadata added."""
+    translator = Translator()
+    metadata = Metadata(manifest, target, warehouse)
+    for content in result.events:
+        message = DbtCoreCliEventMessage(raw_event=content, event_history_metadata={})
+        for event in message.to_default_asset_events(
+            manifest=manifest, dagster_dbt_translator=translator, context=context, target_path=target
+        ):
+            if isinstance(event, Output):
+                unique_id = content["data"]["node_info"]["unique_id"]
+                event = event.with_metadata({**event.metadata, **metadata.of(unique_id)})
+            yield event
 
 
 def _selected_models(context: AssetExecutionContext, manifest: Mapping[str, Any]) -> list[str]:

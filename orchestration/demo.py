@@ -145,6 +145,7 @@ def serve_ui(port: int) -> int:
 def print_truth(console: Console, scale: str, seed: int) -> None:
     """Print the true incremental conversions per channel."""
     from rich.table import Table
+
     from sandbox.truth import truth
 
     rows = truth(scale, seed)

@@ -152,7 +152,7 @@ def _step_failure(event: Any) -> StepFailure:
             event.step_key,
             told.description,
             "unexpected" not in told.metadata,
-            list(nodes.value) if nodes else [],  # type: ignore[arg-type, call-overload]
+            list(nodes.value) if nodes else [],
         )
     error = data.error
     while error is not None and error.cause is not None:

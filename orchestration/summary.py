@@ -367,7 +367,6 @@ def _print_runs(console: Console, paths: Paths) -> None:
 def print_quarantine(console: Console, paths: Paths, system: str | None, limit: int) -> None:
     """The refused records, newest first."""
     from ingestion.quarantine import list_records
-
     from ingestion.settings import connections
 
     connections(paths, [system] if system else None)

@@ -272,7 +272,7 @@ def _invoke(paths: Paths, command: list[str], callback: Callable[[Any], None] | 
 
 
 def close_connections() -> None:
-    """Close what the dbt adapter holds open on the warehouse: this process opens it with other settings next."""
+    """Close what the dbt adapter holds open: this process opens the warehouse with other settings next."""
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
     opened = DuckDBConnectionManager._ENV

@@ -91,7 +91,8 @@ def test_a_run_publishes_and_a_failing_audit_leaves_the_published_file_untouched
     assert begun == {"load_shop", "check_raw_shop", "build_and_audit"}
 
     shop.orders[-1] = {"order_id": 3, "amount": "50"}
-    assert runner.execute(paths, "daily_run").success
+    mended = runner.execute(paths, "daily_run")
+    assert mended.success, mended.failures
     assert published_orders(paths) == [(1, 10.0), (2, 20.0), (3, 50.0)]
 
 
