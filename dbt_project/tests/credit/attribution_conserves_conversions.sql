@@ -39,10 +39,17 @@ expected as (
     from conversions
     cross join (select 'attribution_channels' as report union all select 'attribution_campaigns' as report)
         as reports
-    cross join (select 'conversion' as date_basis union all select 'touch' as date_basis) as bases
+    cross join (
+        select 'conversion' as date_basis
+        union all
+        select 'touch' as date_basis
+    ) as bases
     cross join (
         {%- for model in attribution_models() %}
-        select '{{ model }}' as model{% if not loop.last %} union all{% endif %}
+        select '{{ model }}' as model
+        {%- if not loop.last %}
+        union all
+        {%- endif %}
         {%- endfor %}
     ) as models
 )

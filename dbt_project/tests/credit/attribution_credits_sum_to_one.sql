@@ -1,14 +1,24 @@
--- Conservation: every model's credits of every conversion add up to 1 within 1e-9, and no credit is
--- negative.
-select
-    conversion_id
-    {%- for model in attribution_models() %},
-    sum(credit_{{ model }}) as credit_{{ model }}
-    {%- endfor %}
-from {{ ref('fct_attribution') }}
-group by conversion_id
-having
+-- Conservation: every model's credits of every conversion add up to 1 within 1e-9, and no credit is negative.
+with
+sums as (
     {%- for model in attribution_models() %}
-    {% if not loop.first %}or {% endif %}not coalesce(abs(sum(credit_{{ model }}) - 1) <= 1e-9, false)
-    or min(credit_{{ model }}) < 0
+    select
+        conversion_id,
+        '{{ model }}' as model,
+        sum(credit_{{ model }}) as credits,
+        min(credit_{{ model }}) as least_credit
+    from {{ ref('fct_attribution') }}
+    group by conversion_id
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
     {%- endfor %}
+)
+
+select
+    conversion_id,
+    model,
+    credits,
+    least_credit
+from sums
+where not coalesce(abs(credits - 1) <= 1e-9 and least_credit >= 0, false)

@@ -15,7 +15,9 @@ known as (
     }.items() %}
     {%- set last_source = loop.last %}
     {%- for field in fields %}
-    select '{{ source }}' as source, '{{ field }}' as field
+    select
+        '{{ source }}' as source,
+        '{{ field }}' as field
     {%- if not (loop.last and last_source) %} union all{% endif %}
     {%- endfor %}
     {%- endfor %}

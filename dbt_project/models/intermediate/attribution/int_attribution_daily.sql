@@ -10,12 +10,12 @@ credits as (
         attribution.touched_on,
         attribution.channel,
         coalesce(attribution.campaign_id, '(not set)') as campaign_id,
+        {%- for model in attribution_models() %}
+        attribution.credit_{{ model }},
+        {%- endfor %}
         conversions.is_new_customer,
         cast(conversions.value as double) as value,
-        cast(conversions.value_net as double) as value_net,
-        {%- for model in attribution_models() %}
-        attribution.credit_{{ model }}{{ "," if not loop.last }}
-        {%- endfor %}
+        cast(conversions.value_net as double) as value_net
     from {{ ref('fct_attribution') }} as attribution
     inner join {{ ref('fct_conversions') }} as conversions
         on attribution.conversion_id = conversions.conversion_id
@@ -32,10 +32,10 @@ dated as (
         is_new_customer,
         {%- for model in attribution_models() %}
         sum(credit_{{ model }}) as conversions_{{ model }},
-        case when count(value) = count(*) then sum(credit_{{ model }} * value) end as value_{{ model }},
-        case when count(value_net) = count(*) then sum(credit_{{ model }} * value_net) end
-            as value_net_{{ model }}{{ "," if not loop.last }}
+        sum(credit_{{ model }} * value) as value_{{ model }},
+        sum(credit_{{ model }} * value_net) as value_net_{{ model }},
         {%- endfor %}
+        count(*) = count(value) as has_all_values
     from credits
     group by {{ date_column }}, channel, campaign_id, conversion_type, is_new_customer
     {%- if not loop.last %}
@@ -55,8 +55,8 @@ final as (
         is_new_customer,
         '{{ model }}' as model,
         conversions_{{ model }} as conversions,
-        cast(value_{{ model }} as decimal(19, 4)) as value,
-        cast(value_net_{{ model }} as decimal(19, 4)) as value_net
+        cast(case when has_all_values then value_{{ model }} end as decimal(19, 4)) as value,
+        cast(case when has_all_values then value_net_{{ model }} end as decimal(19, 4)) as value_net
     from dated
     where conversions_{{ model }} != 0
     {%- if not loop.last %}

@@ -234,7 +234,8 @@ judged as (
                 and order_number is not null
                 and {{ hours_between('first_such_line_at', 'occurred_at') }} >= 1
                 then 'repeated_line'
-            when is_web_claim and order_number is null and billing_reports_orders = 1 then 'unidentified_claim'
+            when is_web_claim and order_number is null and billing_reports_orders = 1
+                then 'unidentified_claim'
             when
                 event_type = 'refund' and counted_relation is not null and counted_relation != source_relation
                 and counted_relation_refunds

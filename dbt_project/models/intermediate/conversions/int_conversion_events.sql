@@ -327,6 +327,8 @@ final as (
         product_id,
         false as is_inferred
     from order_events
+    -- An order of a negative total corrects the books: it stays in billings, and is no conversion.
+    where value is null or value >= 0
     union all
     select
         matched_starts.conversion_type,

@@ -28,11 +28,11 @@ acquisitions as (
 credited as (
     select
         acquisitions.*,
-        attribution.touched_on,
-        attribution.channel,
         {%- for model in attribution_models() %}
-        attribution.credit_{{ model }}{{ "," if not loop.last }}
+        attribution.credit_{{ model }},
         {%- endfor %}
+        attribution.touched_on,
+        attribution.channel
     from acquisitions
     inner join {{ ref('fct_attribution') }} as attribution
         on acquisitions.conversion_id = attribution.conversion_id

@@ -30,15 +30,16 @@ credited as (
     select
         lines.occurred_on,
         case
-            when coalesce(attribution.touchpoint_id, '(unattributed)') = '(unattributed)' then lines.occurred_on
+            when coalesce(attribution.touchpoint_id, '(unattributed)') = '(unattributed)'
+                then lines.occurred_on
             else attribution.touched_on
         end as touched_on,
         coalesce(attribution.channel, '(unattributed)') as channel,
-        lines.billings,
-        lines.billings_refunded,
         {%- for model in attribution_models() %}
-        coalesce(attribution.credit_{{ model }}, 1.0) as credit_{{ model }}{{ "," if not loop.last }}
+        coalesce(attribution.credit_{{ model }}, 1.0) as credit_{{ model }},
         {%- endfor %}
+        lines.billings,
+        lines.billings_refunded
     from lines
     left join conversions
         on lines.billing_reference = conversions.billing_reference
@@ -53,11 +54,11 @@ dated as (
     select
         '{{ basis }}' as date_basis,
         {{ date_expression }} as date,
-        channel,
         {%- for model in attribution_models() %}
         sum(credit_{{ model }} * billings) as billings_{{ model }},
-        sum(credit_{{ model }} * billings_refunded) as billings_refunded_{{ model }}{{ "," if not loop.last }}
+        sum(credit_{{ model }} * billings_refunded) as billings_refunded_{{ model }},
         {%- endfor %}
+        channel
     from credited
     group by {{ date_expression }}, channel
     {%- if not loop.last %}

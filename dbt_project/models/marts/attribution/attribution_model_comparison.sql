@@ -6,12 +6,12 @@ with
 daily as (
     select
         date,
+        {%- for model in attribution_models() %}
+        sum(case when model = '{{ model }}' then conversions else 0.0 end) as conversions_{{ model }},
+        sum(case when model = '{{ model }}' then cast(value as double) else 0.0 end) as value_{{ model }},
+        {%- endfor %}
         channel,
         conversion_type
-        {%- for model in attribution_models() %},
-        sum(case when model = '{{ model }}' then conversions else 0.0 end) as conversions_{{ model }},
-        sum(case when model = '{{ model }}' then cast(value as double) else 0.0 end) as value_{{ model }}
-        {%- endfor %}
     from {{ ref('int_attribution_daily') }}
     where date_basis = 'conversion'
     group by date, channel, conversion_type
@@ -86,11 +86,11 @@ first_party as (
     select
         coalesce(daily.date, self_reported.date) as date,
         coalesce(daily.channel, self_reported.channel) as channel,
-        coalesce(daily.conversion_type, self_reported.conversion_type) as conversion_type
-        {%- for model in attribution_models() %},
+        coalesce(daily.conversion_type, self_reported.conversion_type) as conversion_type,
+        {%- for model in attribution_models() %}
         coalesce(daily.conversions_{{ model }}, 0.0) as conversions_{{ model }},
-        coalesce(daily.value_{{ model }}, 0.0) as value_{{ model }}
-        {%- endfor %},
+        coalesce(daily.value_{{ model }}, 0.0) as value_{{ model }},
+        {%- endfor %}
         coalesce(self_reported.conversions, 0.0) as self_reported_conversions
     from daily
     full outer join self_reported
@@ -135,11 +135,11 @@ attributed_{{ grain }} as (
     select
         {{ period_start(grain, 'date') }} as period_start,
         channel,
-        conversion_type
-        {%- for model in attribution_models() %},
+        conversion_type,
+        {%- for model in attribution_models() %}
         sum(conversions_{{ model }}) as conversions_{{ model }},
-        sum(value_{{ model }}) as value_{{ model }}
-        {%- endfor %},
+        sum(value_{{ model }}) as value_{{ model }},
+        {%- endfor %}
         sum(self_reported_conversions) as self_reported_conversions
     from first_party
     group by {{ period_start(grain, 'date') }}, channel, conversion_type
@@ -187,11 +187,11 @@ final as (
         '{{ grain }}' as period_grain,
         coalesce(attributed.period_start, claimed.period_start) as period_start,
         coalesce(attributed.channel, claimed.channel) as channel,
-        coalesce(attributed.conversion_type, claimed.conversion_type) as conversion_type
-        {%- for model in attribution_models() %},
+        coalesce(attributed.conversion_type, claimed.conversion_type) as conversion_type,
+        {%- for model in attribution_models() %}
         coalesce(attributed.conversions_{{ model }}, 0.0) as conversions_{{ model }},
-        coalesce(attributed.value_{{ model }}, 0.0) as value_{{ model }}
-        {%- endfor %},
+        coalesce(attributed.value_{{ model }}, 0.0) as value_{{ model }},
+        {%- endfor %}
         coalesce(claimed.spend, 0.0) as spend,
         claimed.claimed_conversions,
         claimed.claimed_value,
@@ -219,11 +219,11 @@ select
     period_grain,
     period_start,
     channel,
-    conversion_type
-    {%- for model in attribution_models() %},
+    conversion_type,
+    {%- for model in attribution_models() %}
     conversions_{{ model }},
-    cast(value_{{ model }} as decimal(19, 4)) as value_{{ model }}
-    {%- endfor %},
+    cast(value_{{ model }} as decimal(19, 4)) as value_{{ model }},
+    {%- endfor %}
     cast(spend as decimal(19, 4)) as spend,
     claimed_conversions,
     cast(claimed_value as decimal(19, 4)) as claimed_value,

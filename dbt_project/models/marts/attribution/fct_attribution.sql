@@ -24,11 +24,7 @@ windows as (
         windows.window_hash
     from {{ ref('int_conversion_windows') }} as windows
     {%- if is_rewrite() %}
-    where exists (
-        select 1
-        from {{ ref('int_changed_conversions') }} as changed
-        where changed.conversion_id = windows.conversion_id
-    )
+    where conversion_id in (select changed.conversion_id from {{ ref('int_changed_conversions') }} as changed)
     {%- endif %}
 ),
 

@@ -51,64 +51,71 @@ slices as (
     'pipeline': 'opportunity', 'bookings': 'won', 'order_value': 'purchase', 'new_mrr': 'subscription'
 } %}
 
+{%- set attributed = {} %}
+{%- for measure, conversion_type in counted.items() %}
+    {%- do attributed.update({
+        measure: "case when conversion_type = '" ~ conversion_type ~ "' then conversions else 0.0 end"
+    }) %}
+{%- endfor %}
+{%- for measure, conversion_type in valued.items() %}
+    {%- do attributed.update({
+        measure: "case when conversion_type = '" ~ conversion_type ~ "' then cast(value as double) else 0.0 end"
+    }) %}
+{%- endfor %}
+
 daily as (
     select
         slices.date_basis,
         slices.model,
+        {%- for measure in measures %}
+        {{ 'media.' ~ measure if measure in ['media_spend', 'other_cost'] else '0.0' }} as {{ measure }},
+        {%- endfor %}
         media.date,
         media.channel
-        {%- for measure in measures %},
-        {{ measure if measure in ['media_spend', 'other_cost'] else '0.0' }} as {{ measure }}
-        {%- endfor %}
     from media
     cross join slices
     union all
     select
         date_basis,
         model,
+        {%- for measure in measures %}
+        {{ attributed.get(measure, '0.0') }} as {{ measure }},
+        {%- endfor %}
         date,
         channel
-        {%- for measure in measures %},
-        {%- if measure in counted %}
-        case when conversion_type = '{{ counted[measure] }}' then conversions else 0.0 end
-        {%- elif measure in valued %}
-        case when conversion_type = '{{ valued[measure] }}' then cast(value as double) else 0.0 end
-        {%- else %}
-        0.0
-        {%- endif %} as {{ measure }}
-        {%- endfor %}
     from {{ ref('int_attribution_daily') }}
     union all
     select
         date_basis,
         model,
+        {%- for measure in measures %}
+        {{ measure if measure in ['billings', 'billings_refunded'] else '0.0' }} as {{ measure }},
+        {%- endfor %}
         date,
         channel
-        {%- for measure in measures %},
-        {{ measure if measure in ['billings', 'billings_refunded'] else '0.0' }} as {{ measure }}
-        {%- endfor %}
     from {{ ref('int_billing_daily') }}
     union all
     select
         date_basis,
         model,
+        {%- for measure in measures %}
+        {{ measure if measure in acquired else '0.0' }} as {{ measure }},
+        {%- endfor %}
         date,
         channel
-        {%- for measure in measures %},
-        {{ measure if measure in acquired else '0.0' }} as {{ measure }}
-        {%- endfor %}
     from {{ ref('int_acquisition_daily') }}
 ),
 
+-- A sum over something unknown is unknown.
 daily_totals as (
     select
         date_basis,
         model,
+        {%- for measure in measures %}
+        case when count({{ measure }}) = count(*) then sum({{ measure }}) end as {{ measure }},
+        {%- endfor %}
         date,
         channel
-        {%- for measure in measures %},
-        case when count({{ measure }}) = count(*) then sum({{ measure }}) end as {{ measure }}
-        {%- endfor %}
     from daily
     group by date_basis, model, date, channel
 ),
@@ -118,12 +125,12 @@ periods as (
     select
         '{{ grain }}' as period_grain,
         {{ period_start(grain, 'date') }} as period_start,
+        {%- for measure in measures %}
+        case when count({{ measure }}) = count(*) then sum({{ measure }}) end as {{ measure }},
+        {%- endfor %}
         date_basis,
         channel,
         model
-        {%- for measure in measures %},
-        case when count({{ measure }}) = count(*) then sum({{ measure }}) end as {{ measure }}
-        {%- endfor %}
     from daily_totals
     group by {{ period_start(grain, 'date') }}, date_basis, channel, model
     {%- if not loop.last %}
