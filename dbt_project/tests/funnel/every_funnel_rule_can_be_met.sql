@@ -2,8 +2,8 @@
 {% set known = [] %}
 {% set open = [] %}
 {% for source, fields in funnel_sources().items() %}
-    {% if fields is none %}{% do open.append(source) %}{% endif %}
-    {% for field in fields or [] %}{% do known.append(source ~ '.' ~ field) %}{% endfor %}
+{% if fields is none %}{% do open.append(source) %}{% endif %}
+{% for field in fields or [] %}{% do known.append(source ~ '.' ~ field) %}{% endfor %}
 {% endfor %}
 with rules as (
     select * from {{ ref('funnels') }}

@@ -34,34 +34,34 @@ mapping as (
 -- Each surviving record x followed field, with its present value.
 present as (
     {% for field, column in contact_fields.items() %}
-        select
-            'contact' as object_type,
-            contact_id as object_id,
-            source_relation,
-            source_record_id,
-            cast(null as {{ text_type() }}) as pipeline,
-            created_at,
-            updated_at,
-            cast(null as timestamp) as closed_at,
-            '{{ field }}' as field,
-            {{ column }} as present_value
-        from contacts
-        union all
+    select
+        'contact' as object_type,
+        contact_id as object_id,
+        source_relation,
+        source_record_id,
+        cast(null as {{ text_type() }}) as pipeline,
+        created_at,
+        updated_at,
+        cast(null as timestamp) as closed_at,
+        '{{ field }}' as field,
+        {{ column }} as present_value
+    from contacts
+    union all
     {% endfor %}
     {% for field, column in opportunity_fields.items() %}
-        select
-            'opportunity' as object_type,
-            opportunity_id as object_id,
-            source_relation,
-            source_record_id,
-            pipeline,
-            created_at,
-            updated_at,
-            closed_at,
-            '{{ field }}' as field,
-            cast({{ column }} as {{ text_type() }}) as present_value
-        from opportunities
-        {% if not loop.last %}union all{% endif %}
+    select
+        'opportunity' as object_type,
+        opportunity_id as object_id,
+        source_relation,
+        source_record_id,
+        pipeline,
+        created_at,
+        updated_at,
+        closed_at,
+        '{{ field }}' as field,
+        cast({{ column }} as {{ text_type() }}) as present_value
+    from opportunities
+    {% if not loop.last %}union all{% endif %}
     {% endfor %}
 ),
 

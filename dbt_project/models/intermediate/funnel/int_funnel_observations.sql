@@ -291,21 +291,21 @@ surveys as (
 
 observed as (
     {% for source, field, value, relation, condition, is_history in branches %}
-        select
-            '{{ source }}' as source,
-            {{ field }} as field,
-            cast({{ value }} as {{ text_type() }}) as value,
-            occurred_at,
-            person_id,
-            account_id,
-            opportunity_id,
-            owner_id,
-            product,
-            {{ is_history }} as is_history,
-            is_inferred
-        from {{ relation }}
-        where {{ condition }}
-        {% if not loop.last %}union all{% endif %}
+    select
+        '{{ source }}' as source,
+        {{ field }} as field,
+        cast({{ value }} as {{ text_type() }}) as value,
+        occurred_at,
+        person_id,
+        account_id,
+        opportunity_id,
+        owner_id,
+        product,
+        {{ is_history }} as is_history,
+        is_inferred
+    from {{ relation }}
+    where {{ condition }}
+    {% if not loop.last %}union all{% endif %}
     {% endfor %}
 )
 

@@ -60,39 +60,39 @@ days as (
 
 periods as (
     {% for grain in grains %}
-        select
-            '{{ grain }}' as period_grain,
-            {{ period_start(grain, 'date_day') }} as period_start,
-            min(date_day) as first_day,
-            max(date_day) as last_day
-        from days
-        group by {{ period_start(grain, 'date_day') }}
-        {% if not loop.last %}union all{% endif %}
+    select
+        '{{ grain }}' as period_grain,
+        {{ period_start(grain, 'date_day') }} as period_start,
+        min(date_day) as first_day,
+        max(date_day) as last_day
+    from days
+    group by {{ period_start(grain, 'date_day') }}
+    {% if not loop.last %}union all{% endif %}
     {% endfor %}
 ),
 
 activity as (
     {% for grain in grains %}
-        select
-            '{{ grain }}' as period_grain,
-            'customer' as subject,
-            customer_id as subject_id,
-            {{ period_start(grain, 'occurred_on') }} as period_start,
-            revenue,
-            refunds,
-            has_payment as is_active
-        from payments
-        union all
-        select
-            '{{ grain }}' as period_grain,
-            'user' as subject,
-            person_id as subject_id,
-            {{ period_start(grain, 'used_on') }} as period_start,
-            cast(0 as decimal(19, 4)) as revenue,
-            cast(0 as decimal(19, 4)) as refunds,
-            1 as is_active
-        from uses
-        union all
+    select
+        '{{ grain }}' as period_grain,
+        'customer' as subject,
+        customer_id as subject_id,
+        {{ period_start(grain, 'occurred_on') }} as period_start,
+        revenue,
+        refunds,
+        has_payment as is_active
+    from payments
+    union all
+    select
+        '{{ grain }}' as period_grain,
+        'user' as subject,
+        person_id as subject_id,
+        {{ period_start(grain, 'used_on') }} as period_start,
+        cast(0 as decimal(19, 4)) as revenue,
+        cast(0 as decimal(19, 4)) as refunds,
+        1 as is_active
+    from uses
+    union all
     {% endfor %}
     select
         periods.period_grain,

@@ -177,23 +177,23 @@ stage_hours as (
 
 segmented as (
     {% for segment, column in segments.items() %}
-        select
-            '{{ segment }}' as segment,
-            coalesce({{ column }}, '(not set)') as segment_value,
-            facts.*
-        from facts
-        {% if not loop.last %}union all{% endif %}
+    select
+        '{{ segment }}' as segment,
+        coalesce({{ column }}, '(not set)') as segment_value,
+        facts.*
+    from facts
+    {% if not loop.last %}union all{% endif %}
     {% endfor %}
 ),
 
 periods as (
     {% for grain in grains %}
-        select
-            '{{ grain }}' as period_grain,
-            {{ period_start(grain, 'entered_on') }} as period_start,
-            segmented.*
-        from segmented
-        {% if not loop.last %}union all{% endif %}
+    select
+        '{{ grain }}' as period_grain,
+        {{ period_start(grain, 'entered_on') }} as period_start,
+        segmented.*
+    from segmented
+    {% if not loop.last %}union all{% endif %}
     {% endfor %}
 ),
 

@@ -98,8 +98,8 @@ select
     movement,
     opening_mrr,
     {% for movement in ['new', 'expansion', 'contraction', 'churned', 'reactivation'] %}
-        cast(case when movement = '{{ movement }}' then change_in_mrr else 0 end as decimal(19, 4))
-            as {{ movement }}_mrr,
+    cast(case when movement = '{{ movement }}' then change_in_mrr else 0 end as decimal(19, 4))
+        as {{ movement }}_mrr,
     {% endfor %}
     closing_mrr,
     is_complete

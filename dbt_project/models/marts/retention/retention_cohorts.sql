@@ -122,20 +122,20 @@ described as (
 
 segmented as (
     {% for segment, column in segments.items() %}
-        select
-            basis,
-            period_grain,
-            cohort_period,
-            period_start,
-            '{{ segment }}' as segment,
-            {{ column }} as segment_value,
-            cast(sum(case when is_active then 1 else 0 end) as bigint) as active,
-            cast(sum(revenue) as decimal(19, 4)) as revenue,
-            cast(sum(refunds) as decimal(19, 4)) as refunds
-        from described
-        group by
-            basis, period_grain, cohort_period, period_start, {{ column if segment != 'all' else 'basis' }}
-        {% if not loop.last %}union all{% endif %}
+    select
+        basis,
+        period_grain,
+        cohort_period,
+        period_start,
+        '{{ segment }}' as segment,
+        {{ column }} as segment_value,
+        cast(sum(case when is_active then 1 else 0 end) as bigint) as active,
+        cast(sum(revenue) as decimal(19, 4)) as revenue,
+        cast(sum(refunds) as decimal(19, 4)) as refunds
+    from described
+    group by
+        basis, period_grain, cohort_period, period_start, {{ column if segment != 'all' else 'basis' }}
+    {% if not loop.last %}union all{% endif %}
     {% endfor %}
 ),
 
@@ -165,13 +165,13 @@ days as (
 
 periods as (
     {% for grain in report_grains() %}
-        select
-            '{{ grain }}' as period_grain,
-            {{ period_start(grain, 'date_day') }} as period_start,
-            max({{ next_period_start(grain, period_start(grain, 'date_day')) }}) as next_start
-        from days
-        group by {{ period_start(grain, 'date_day') }}
-        {% if not loop.last %}union all{% endif %}
+    select
+        '{{ grain }}' as period_grain,
+        {{ period_start(grain, 'date_day') }} as period_start,
+        max({{ next_period_start(grain, period_start(grain, 'date_day')) }}) as next_start
+    from days
+    group by {{ period_start(grain, 'date_day') }}
+    {% if not loop.last %}union all{% endif %}
     {% endfor %}
 ),
 
