@@ -362,7 +362,7 @@ def _changed(
         _spoil_records(records, fault)
         content = gzip.compress("\n".join(map(json.dumps, records)).encode(), 1)
         # The digest header would tell of the change; a file that a vendor wrote so has a fitting one.
-        headers = [header for header in headers if header[0].lower() != b"x-goog-hash"]
+        headers = [header for header in headers if not header[0].lower().endswith(b"-hash")]
         return _reset_headers(headers, len(content)), content
     try:
         document = json.loads(content)

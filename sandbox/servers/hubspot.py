@@ -173,6 +173,12 @@ class Portal:
     links: dict[tuple[str, str], dict[str, list[tuple[str, list[str]]]]]  # (from, to) -> id -> [(id, labels)]
 
 
+Records = dict[str, dict[str, Record]]
+Winners = dict[str, dict[str, str]]
+Moments = dict[str, dict[str, datetime]]  # object type -> merged id -> when
+Links = dict[tuple[str, str], dict[str, list[tuple[str, list[str]]]]]
+
+
 def routes(world: World) -> list[Route]:
     """Return the paths of this vendor."""
     known = "{kind}"
@@ -300,8 +306,9 @@ def _build(world: World) -> Portal:
     _fill_history(world, records)
     for kind, losses in merges.items():
         _record_merges(records[kind], winners[kind], sorted(losses))
-    links = _links(world, records, winners)
-    _fill_activities(world, records, winners, links)
+    moments = {kind: {lost: at for at, _, lost in losses} for kind, losses in merges.items()}
+    links = _links(world, records, winners, moments)
+    _fill_activities(world, records, winners, moments, links)
     _derive(world, records, links)
     return Portal(records, winners, links)
 
@@ -382,10 +389,21 @@ def _resolve(winners: Mapping[str, str], record_id: str) -> str:
     return record_id
 
 
-Links = dict[tuple[str, str], dict[str, list[tuple[str, list[str]]]]]
+def _settled(
+    kind: str, record_id: str, records: Records, winners: Winners, moments: Moments
+) -> tuple[Record | None, list[datetime]]:
+    """Return the record that answers for an id, and when merges or archiving changed who is linked."""
+    changes: list[datetime] = []
+    while record_id in winners[kind]:
+        changes.append(moments[kind][record_id])
+        record_id = winners[kind][record_id]
+    record = records[kind].get(record_id)
+    if record is not None and record.archived_at is not None:
+        changes.append(record.archived_at)
+    return record, changes
 
 
-def _links(world: World, records: dict[str, dict[str, Record]], winners: dict[str, dict[str, str]]) -> Links:
+def _links(world: World, records: Records, winners: Winners, moments: Moments) -> Links:
     found: dict[tuple[str, str], dict[str, dict[str, list[str]]]] = defaultdict(lambda: defaultdict(dict))
     query = (
         f"select *, coalesce(removed_at <= {world.now_sql}, false) as removed from crm_associations where "
@@ -394,14 +412,23 @@ def _links(world: World, records: dict[str, dict[str, Record]], winners: dict[st
     )
     for row in world.rows(query):
         from_kind, to_kind = CRM_TYPES[row["from_type"]], CRM_TYPES[row["to_type"]]
-        from_id = _resolve(winners[from_kind], row["from_id"])
-        to_id = _resolve(winners[to_kind], row["to_id"])
-        ends = records[from_kind].get(from_id), records[to_kind].get(to_id)
-        for end in ends:
+        one_end, one_changed = _settled(from_kind, row["from_id"], records, winners, moments)
+        other_end, other_changed = _settled(to_kind, row["to_id"], records, winners, moments)
+        linked = row["removed_at"] if row["removed"] else row["created_at"]
+        # A record whose links change is changed itself, be it that the other end was merged or archived.
+        changes = [linked] if row["removed"] else [linked, *one_changed, *other_changed]
+        for end in (one_end, other_end):
             if end is not None:
-                end.modified = max(end.modified, row["removed_at"] if row["removed"] else row["created_at"])
-        if row["removed"] or any(end is None or end.archived_at is not None for end in ends):
+                end.modified = max(end.modified, *changes)
+        if (
+            row["removed"]
+            or one_end is None
+            or other_end is None
+            or one_end.archived_at
+            or other_end.archived_at
+        ):
             continue
+        from_id, to_id = one_end.id, other_end.id
         for key, one, other in (
             ((from_kind, to_kind), from_id, to_id),
             ((to_kind, from_kind), to_id, from_id),
@@ -413,7 +440,7 @@ def _links(world: World, records: dict[str, dict[str, Record]], winners: dict[st
 
 
 def _fill_activities(
-    world: World, records: dict[str, dict[str, Record]], winners: dict[str, dict[str, str]], links: Links
+    world: World, records: Records, winners: Winners, moments: Moments, links: Links
 ) -> None:
     query = f"select * from crm_activities where created_at <= {world.now_sql}"
     query += " order by cast(activity_id as bigint)"
@@ -433,7 +460,8 @@ def _fill_activities(
         ):
             if row[column] is None:
                 continue
-            target = records[to_kind].get(_resolve(winners[to_kind], row[column]))
+            target, changes = _settled(to_kind, row[column], records, winners, moments)
+            record.modified = max(record.modified, *changes) if changes else record.modified
             if target is not None and target.archived_at is None:
                 links.setdefault((kind, to_kind), {}).setdefault(record.id, []).append((target.id, []))
                 links.setdefault((to_kind, kind), {}).setdefault(target.id, []).append((record.id, []))

@@ -509,6 +509,35 @@ def test_crm_search_by_last_change_finds_what_moved(clean: Client) -> None:
     assert times == sorted(times)
 
 
+def test_crm_records_whose_shown_state_changed_have_a_newer_date_of_change(clean: Client) -> None:
+    # Links are read from the ends that the connectors read them from.
+    forward = {("deals", "contacts"), ("deals", "companies"), ("contacts", "companies")} | {
+        (kind, to) for kind in hubspot.OBJECTS[3:] for to in ("contacts", "companies", "deals")
+    }
+
+    def states() -> dict[tuple[str, str], tuple[Any, str]]:
+        found = {}
+        for kind in hubspot.OBJECTS:
+            names = ",".join(name for name in hubspot.known_properties(kind) if "lastmodified" not in name)
+            for record in _records(clean, kind, properties=names, associations="contacts,companies,deals"):
+                properties = {k: v for k, v in record["properties"].items() if "lastmodified" not in k}
+                own = {k: v for k, v in record.get("associations", {}).items() if (kind, k) in forward}
+                found[kind, record["id"]] = ((properties, own), record["updatedAt"])
+        return found
+
+    before = None
+    changed = 0
+    for day in range(8, 29, 4):
+        clean.control("POST", "clock", {"as_of": f"2026-06-{day:02d}T00:00:00Z"})
+        after = states()
+        for key, (state, updated) in after.items():
+            if before is not None and key in before and before[key][0] != state:
+                assert updated > before[key][1], key
+                changed += 1
+        before = after
+    assert changed > 20
+
+
 def test_crm_limits_and_refusals(client: Client) -> None:
     assert client.crm("/crm/v3/objects/contacts", limit=101).status_code == 400
     assert client.crm("/crm/v3/objects/contacts", limit=51, propertiesWithHistory="email").status_code == 400
