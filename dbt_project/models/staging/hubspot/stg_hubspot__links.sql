@@ -75,6 +75,12 @@ resolved as (
             named.source_relation = merges.source_relation
             and named.to_type = merges.object_type
             and named.to_id = merges.merged_id
+    left join merges as merged_holders
+        on
+            named.source_relation = merged_holders.source_relation
+            and named.from_type = merged_holders.object_type
+            and named.from_id = merged_holders.merged_id
+    where merged_holders.merged_id is null
 ),
 
 final as (
