@@ -62,9 +62,9 @@ been read *whole*, yield `Done(table, slices)`:
 
 Rows of these slices that did not come again are removed; a listed slice without rows is emptied. With a
 checksum, ask `context.slices("events")` (slice -> stored checksum) first and do not even read what has not
-changed. To remove a slice that has vanished at the source: `Done("events", {"2026-05-01": GONE})`. A slice that
-is not named in any Done is an error (its reading was not completed). `context.interrupted("events")` lists
-the slices whose last load was killed: read them whatever the window.
+changed. To remove a slice that has vanished at the source: `Done("events", {"2026-05-01": GONE})`. A slice
+that is not named in any Done is an error (its reading was not completed). `context.interrupted("events")`
+lists the slices whose last load was killed: read them whatever the window.
 
 `context.bounds` is set in a backfill (`Bounds(date_from, date_to)`, both inclusive): read exactly these days
 and ignore `since`. Only sliced tables take part in a backfill and no cursor moves. `context.as_of` is the

@@ -260,10 +260,10 @@ class Converter:
         if quick:
             flags = self._query(
                 f"select regexp_matches(body, {_literal(_SUSPICIOUS)}) as flag from input",
-                pa.table({"body": pa.chunked_array([[piece.text] for piece in quick], pa.string())}),
+                pa.table({"body": pa.chunked_array([piece.text for piece in quick], pa.string())}),
             )["flag"].to_pylist()
             slow += [
-                piece for piece, flag in zip(quick, flags, strict=True) if flag and _is_poisoned(piece.text)
+                piece for piece, flag in zip(quick, flags, strict=True) if flag and _is_poisoned(piece.raw)
             ]
             poisoned = set(map(id, slow))
             quick = [piece for piece in quick if id(piece) not in poisoned]
@@ -280,7 +280,7 @@ class Converter:
         """One row per record: `_payload` (its JSON text) and `_slice`."""
         bodies = pa.table(
             {
-                "body": pa.chunked_array([[piece.text] for piece in pieces], pa.string()),
+                "body": pa.chunked_array([piece.text for piece in pieces], pa.string()),
                 "_slice": pa.chunked_array([[piece.slice] for piece in pieces], pa.string()),
                 "_first": pa.chunked_array([[piece.first_line] for piece in pieces], pa.int64()),
             }
@@ -455,12 +455,14 @@ class Converter:
 
     def _typing_sql(self, schema: pa.Schema, columns: Sequence[Column], has_source: bool) -> str:
         present = {field.name: field.type for field in schema}
-        values, problems = [], []
+        typed, values, problems = [], [], []
         for column in columns:
             source = _quoted(column.name) if column.name in present else "cast(null as varchar)"
             kind = present.get(column.name, pa.string())
             is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)
-            value, is_wrong = _cast(column, source, is_text, getattr(kind, "tz", None) is not None)
+            value = _quoted("_typed_" + column.name)  # computed once, below the reasons and the result
+            made, is_wrong = _cast(column, source, value, is_text, getattr(kind, "tz", None) is not None)
+            typed.append(f"{made} as {value}")
             values.append(f"{value} as {_quoted(column.name)}")
             name = column.name.replace("'", "''")
             if is_wrong:
@@ -492,10 +494,10 @@ class Converter:
                 + ")) as varchar)"
             )
         if self.table.slice_by is not None:
-            typed = next(column for column in columns if column.name == self.table.slice_by)
-            value = _cast(typed, _quoted(typed.name), _is_text(present.get(typed.name)))[0]
+            slicing = next(column for column in columns if column.name == self.table.slice_by)
+            value = _quoted("_typed_" + slicing.name)
             slice_ = (
-                f"cast(cast({value} as date) as varchar)" if typed.type in ("timestamp", "date") else value
+                f"cast(cast({value} as date) as varchar)" if slicing.type in ("timestamp", "date") else value
             )
         else:
             slice_ = "_slice" if "_slice" in present else "cast(null as varchar)"
@@ -506,8 +508,8 @@ class Converter:
             f" cast({extra} as varchar) as _extra, _reason,"
             f" case when _reason is not null then {payload} end as _payload,"
             f" {'cast(_line as bigint)' if '_line' in present else 'cast(null as bigint)'} as _row_line"
-            f" from (select *{' exclude (_reason)' if '_reason' in present else ''}, {reason} as "
-            "_reason from input)"
+            f" from (select *{' exclude (_reason)' if '_reason' in present else ''}, {reason} as _reason"
+            f" from (select *, {', '.join(typed)} from input))"
         )
 
     @cached_property
@@ -599,8 +601,10 @@ _TYPE_WORDS = {
 }
 
 
-def _cast(column: Column, source: str, is_text: bool, is_absolute: bool = False) -> tuple[str, str | None]:
-    """(the typed value, the condition under which there is a value that does not fit)."""
+def _cast(
+    column: Column, source: str, name: str, is_text: bool, is_absolute: bool = False
+) -> tuple[str, str | None]:
+    """(the typed value, which gets this name; the condition under which a value does not fit)."""
     if column.type in ("text", "email", "phone", "digest"):
         return f"cast({source} as varchar)", None
     if column.type == "json":
@@ -620,20 +624,14 @@ def _cast(column: Column, source: str, is_text: bool, is_absolute: bool = False)
         value = f"try_cast({text} as {size})"
     else:
         value = f"try_cast({text} as {column.type})"
-    wrong = f"{text} is not null and {value} is null"
+    wrong = f"{text} is not null and {name} is null"
     if column.type == "bigint":
         # a cast from text would round 3.7 to 4
-        wrong = (
-            f"{text} is not null and ({value} is null or cast({value} as double) is distinct "
-            f"from try_cast({text} as double))"
-        )
+        wrong += f" or cast({name} as double) is distinct from try_cast({text} as double)"
     if column.type == "double":
-        wrong = f"{text} is not null and ({value} is null or not isfinite({value}))"
+        wrong += f" or not isfinite({name})"
     if column.type in ("date", "timestamp"):
-        wrong = (
-            f"{text} is not null and ({value} is null or not isfinite({value}) or year({value}) "
-            "not between 1 and 9999)"
-        )
+        wrong += f" or not isfinite({name}) or year({name}) not between 1 and 9999"
     return value, wrong
 
 
@@ -660,7 +658,11 @@ def _timestamp(column: Column, text: str, is_text: bool, is_absolute: bool) -> s
             f"and length({text}) > 10"
         )
         return f"case when {has_offset} then {absolute} else {_in_zone(local, zone)} end"
-    return local if column.format else f"cast(try_cast({text} as timestamptz) as timestamp)"
+    if column.format:
+        return local
+    # without an offset the plain cast says the same as the one that knows time zones, ten times as fast
+    is_plain = f"ends_with({text}, 'Z') or (length({text}) = 19 and substring({text}, 17, 1) = ':')"
+    return f"case when {is_plain} then {local} else cast(try_cast({text} as timestamptz) as timestamp) end"
 
 
 def _in_zone(local: str, zone: str | None) -> str:
@@ -748,7 +750,8 @@ def locked_down_duckdb() -> duckdb.DuckDBPyConnection:
 
 @dataclass(frozen=True)
 class _Piece:
-    text: str | None
+    text: pa.Array | None
+    """The text as an Arrow array of one; None where the bytes are no UTF-8."""
     raw: bytes
     at: str
     lines: bool
@@ -771,21 +774,22 @@ def _pieces(raw: bytes, at: str, lines: bool, slice_: str | None) -> Iterator[_P
         if lines and len(raw) - start > _PIECE:
             end = raw.find(b"\n", start + _PIECE)
             end = len(raw) if end < 0 else end + 1
-        piece = raw[start:end]
+        piece = raw[start:end] if lines else raw
         try:
-            text = piece.decode("utf-8")
-        except UnicodeDecodeError:
+            text = pa.array([piece], pa.string())
+        except pa.ArrowInvalid:
             text = None
         yield _Piece(text, piece, at, lines, slice_, first_line)
         start = end
-        first_line += piece.count(b"\n")
+        if lines:
+            first_line += piece.count(b"\n")
         if start >= len(raw):
             return
 
 
-def _is_poisoned(text: str | None) -> bool:
+def _is_poisoned(raw: bytes) -> bool:
     """Something that the quick reader would refuse or change; whole surrogate pairs are harmless."""
-    return text is None or re.search(_SUSPICIOUS, _PAIR.sub("", text)) is not None
+    return re.search(_SUSPICIOUS, _PAIR.sub("", raw.decode("utf-8"))) is not None
 
 
 class _Number(float):

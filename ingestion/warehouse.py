@@ -15,6 +15,7 @@ Nothing here is in force without the writer lock, which the caller holds.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -912,10 +913,16 @@ def _configure() -> None:
 
 
 def _expected(error: BaseException | None) -> FunnelhouseError | None:
-    """The FunnelhouseError that dlt wrapped, if there is one."""
+    """The FunnelhouseError that dlt wrapped, if there is one; a full disk becomes one."""
     while error is not None:
         if isinstance(error, FunnelhouseError):
             return error
+        is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if is_full or "No space left on device" in str(error) or "File too large" in str(error):
+            return FunnelhouseError(
+                "The disk is full, or a file may not grow further: nothing of this load was kept. "
+                "Free some space in the data folder and run again."
+            )
         error = error.__cause__ or error.__context__
     return None
 

@@ -139,6 +139,14 @@ def test_a_kill_in_the_first_load_of_all(
     assert content(Paths(folder)) == content(Paths(base[0]))
 
 
+def test_row_20_no_room_to_write(worker: Worker, base: tuple[Path, dict[str, Any], float]) -> None:
+    folder, expected, _ = base
+    size = (folder / "warehouse.duckdb").stat().st_size
+    statuses, found = recovered(worker, folder, [{"file_size": 600}, {"file_size": size + 1}])
+    assert 1 in statuses
+    assert found == expected
+
+
 def test_row_21_an_orphan_keeps_the_lock(tmp_path: Path) -> None:
     """A child inherits the lock; its parent is killed; the retry waits until the orphan has ended."""
     paths = Paths.from_environment(tmp_path / "data").create()

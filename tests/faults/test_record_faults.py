@@ -232,6 +232,17 @@ def test_a_slice_that_was_not_read_to_its_end_is_an_error(paths: Paths) -> None:
         load(paths, CONNECTION, system=system, as_of=AS_OF)
 
 
+def test_slices_may_be_done_in_several_rounds(paths: Paths) -> None:
+    def extract(_: Any) -> Any:
+        for day in ("2026-06-01", "2026-06-02", "2026-06-03"):
+            yield Page("ads", records=[{"date": day, "campaign_id": "c", "spend": "1"}])
+            yield Done("ads", {day: None})
+
+    system = System("toy", (Resource("ads", (toy.ADS,), extract),), check=lambda _: "")
+    assert load(paths, CONNECTION, system=system, as_of=AS_OF).good == 3
+    assert load(paths, CONNECTION, system=system, as_of=AS_OF).tables["ads"].unchanged == 3
+
+
 def test_a_full_quarantine_fails_and_can_be_read(paths: Paths) -> None:
     run(paths, {"contacts": [contact(1)]})
     before = content(paths, with_load_ids=True)["contacts"]

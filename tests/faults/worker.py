@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sys
 import threading
@@ -41,6 +42,9 @@ def work(command: dict[str, Any]) -> None:
             release(self, next_state)
 
         RunnableLoadJob._release = counting  # type: ignore[method-assign]
+    if "file_size" in kill:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (kill["file_size"], resource.RLIM_INFINITY))
     paths = Paths.from_environment(Path(command["folder"]))
     with writer_lock(paths):
         load(paths, CONNECTION, system=system_of(command["data"]), as_of=AS_OF)

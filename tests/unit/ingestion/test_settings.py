@@ -62,10 +62,10 @@ def test_the_list_of_systems(tmp_path: Path) -> None:
     assert (only.name, only.accounts, only.options) == ("main", ("a",), {"manifest": "m.yml"})
     assert project_vars(paths)["quarantine_max_share"] == project_vars()["quarantine_max_share"]
     with pytest.raises(
-        ConfigurationError, match="There is no system called 'nonesuch'. Known systems: files"
+        ConfigurationError, match=r"There is no system called 'nonesuch'. Known systems: files"
     ):
         connections(paths, ["nonesuch"])
-    with pytest.raises(ConfigurationError, match="is not connected"):
+    with pytest.raises(ConfigurationError, match=r"is not connected"):
         connections(paths, [next(name for name in systems() if name != "files")])
     assert settings_hash(read_settings(paths)) != settings_hash({})
 
