@@ -774,15 +774,16 @@ def _events(world: World) -> list[Item]:
     for row in books.prices.values():
         add("price.created", row["created_at"], lambda _, row=row: _price(row))  # type: ignore[misc]
     for row in _subscription_rows(world):
-        for state in books.versions.get(row["subscription_id"], []):
-            kind = (
-                "created"
-                if state["version"] == 1
-                else "deleted"
-                if state["status"] == "canceled"
-                else "updated"
-            )
-            add(f"customer.subscription.{kind}", state["changed_at"],
+        states = books.versions.get(row["subscription_id"], [])
+        kinds = {
+            invoice["created_at"]: "updated" for invoice in books.invoices_of.get(row["subscription_id"], [])
+        }
+        for state in states:  # a renewal's invoice begins a period and so updates the subscription, too
+            ended = state["status"] == "canceled"
+            first = state["version"] == 1
+            kinds[state["changed_at"]] = "created" if first else "deleted" if ended else "updated"
+        for moment, kind in kinds.items():
+            add(f"customer.subscription.{kind}", moment,
                 lambda at, row=row: _subscription(row, books, at))  # type: ignore[misc]  # fmt: skip
     for row in books.invoices:
         moments = (
