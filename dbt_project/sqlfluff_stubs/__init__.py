@@ -59,6 +59,11 @@ def surrogate_key(parts):
     return "md5('')"
 
 
+def quoted_list(values):
+    """Short form of the macro."""
+    return "''"
+
+
 def _first_argument(expression, *others, **named):
     return str(expression)
 

@@ -1,7 +1,7 @@
-"""A throw-away dbt project: the real models, macros and seeds, fed by a system `fixture` instead of raw tables.
+"""A throw-away dbt project: the real models, macros and seeds, fed by a system `fixture`, not by raw tables.
 
-What belongs here: making that project, writing a state of the world into its warehouse, running dbt in it. The staging
-models of `fixture` are plain selects over the schema `fixture`, one table per canonical entity.
+What belongs here: making that project, writing a state of the world into its warehouse, running dbt in it.
+The staging models of `fixture` are plain selects over the schema `fixture`, one table per canonical entity.
 """
 
 from __future__ import annotations
@@ -28,11 +28,18 @@ CORE = (
     *(
         f"marts/core/{name}.sql"
         for name in (
-            "fct_ad_performance_daily", "fct_sessions", "fct_touchpoints", "dim_persons", "dim_accounts",
-            "dim_campaigns", "dim_channels", "dim_owners", "dim_dates",
+            "fct_ad_performance_daily",
+            "fct_sessions",
+            "fct_touchpoints",
+            "dim_persons",
+            "dim_accounts",
+            "dim_campaigns",
+            "dim_channels",
+            "dim_owners",
+            "dim_dates",
         )
     ),
-)  # fmt: skip
+)
 
 _ARROW = {
     "text": pa.string(),
@@ -53,7 +60,7 @@ def entities() -> dict[str, Any]:
 
 
 def schema_of(entity: str) -> pa.Schema:
-    """The Arrow schema of an entity's fixture table: its canonical columns, source_relation, _slice, _load_id."""
+    """The Arrow schema of an entity's fixture table: its canonical columns and those of every raw table."""
     fields = [pa.field("source_relation", pa.string())]
     has_domain = False
     for name, kind in entities()[entity]["columns"].items():
@@ -73,9 +80,9 @@ class Project:
     def __init__(
         self, folder: Path, models: tuple[str, ...] = CORE, left_out: tuple[str, ...] = (), **variables: Any
     ) -> None:
-        """Lay the project out in `folder` with these models, without those whose name starts with one of `left_out`.
+        """Lay the project out in `folder` with these models.
 
-        `variables` override vars of dbt_project.yml.
+        Models whose name starts with one of `left_out` are not in it; `variables` override the project's vars.
         """
         self.folder = folder
         self.warehouse = folder / "w.duckdb"
@@ -121,7 +128,8 @@ class Project:
                 connection.execute(f"create or replace table fixture.{entity} as select * from incoming")
                 connection.unregister("incoming")
             connection.execute(
-                "create or replace table ops.current_run as select 'test' as run_id, ?::timestamp as as_of, ? as batch_mark",
+                "create or replace table ops.current_run as "
+                "select 'test' as run_id, ?::timestamp as as_of, ? as batch_mark",
                 [as_of, batch_mark],
             )
 
@@ -135,11 +143,17 @@ class Project:
             result = dbtRunner().invoke(
                 [
                     *arguments,
-                    "--project-dir", str(self.folder), "--profiles-dir", str(self.folder),
-                    "--target-path", str(self.folder / "target"), "--log-path", str(self.folder / "logs"),
+                    "--project-dir",
+                    str(self.folder),
+                    "--profiles-dir",
+                    str(self.folder),
+                    "--target-path",
+                    str(self.folder / "target"),
+                    "--log-path",
+                    str(self.folder / "logs"),
                     "--quiet",
                 ]
-            )  # fmt: skip
+            )
         failed = [
             f"{entry.node.name}: {entry.message}"
             for entry in getattr(result.result, "results", [])

@@ -1,10 +1,11 @@
-"""Identity against an independent union-find: random graphs, paths, stars and merges, in full and in steps."""
+"""Identity against an independent union-find: random graphs, paths and stars, in full and in steps."""
 
 from __future__ import annotations
 
 import random
 from collections import defaultdict
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -52,9 +53,14 @@ class UnionFind:
 def _contact(source: str, target: str | None, minute: int) -> dict[str, Any]:
     at = START + timedelta(minutes=minute)
     return {
-        "source_relation": "crm:main:1", "contact_id": source, "created_at": at, "updated_at": at,
-        "merged_into_id": target, "is_deleted": False, "_load_id": "1",
-    }  # fmt: skip
+        "source_relation": "crm:main:1",
+        "contact_id": source,
+        "created_at": at,
+        "updated_at": at,
+        "merged_into_id": target,
+        "is_deleted": False,
+        "_load_id": "1",
+    }
 
 
 def _graph(seed: int, nodes: int, edges: int) -> list[tuple[str, str | None]]:
@@ -62,7 +68,7 @@ def _graph(seed: int, nodes: int, edges: int) -> list[tuple[str, str | None]]:
     r = random.Random(seed)
     names = [f"n{number}" for number in range(nodes)]
     pairs: dict[str, str | None] = dict.fromkeys(names)
-    for a, b in zip(names[: nodes // 3], names[1 : nodes // 3], strict=False):
+    for a, b in pairwise(names[: nodes // 3]):
         pairs[a] = b
     for a in names[nodes // 3 + 1 : nodes // 2]:
         pairs[a] = names[nodes // 3]
@@ -101,7 +107,7 @@ def _run(project: Project, pairs: list[tuple[str, str | None]], mark: str, *argu
 
 
 def test_components_equal_union_find_in_full_and_in_steps(project: Project) -> None:
-    """A path of hundreds of nodes converges within the rounds; every later change gives what a rebuild gives."""
+    """A path of hundreds of nodes converges; every later change gives what a rebuild gives."""
     pairs = _graph(seed=1, nodes=600, edges=180)
     _run(project, pairs, "", "--full-refresh")
     assert _components(project) == _expected(pairs)

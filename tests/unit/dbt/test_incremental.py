@@ -11,7 +11,7 @@ from tests.unit.dbt.world import World, load_id
 if TYPE_CHECKING:
     from pathlib import Path
 
-# What a change set holds is its history, redirects are a log, and the computed components are those of one run.
+# Change sets hold their history, redirects are a log, and the computed components are those of one run.
 HISTORY = ("int_identity_redirects", "int_identity_components", "int_identity_candidates")
 DAYS = 4
 
@@ -32,7 +32,7 @@ def _tables(project: Project) -> list[str]:
 
 
 def test_days_one_by_one_equal_a_rebuild(tmp_path: Path) -> None:
-    """Late, changed and vanished rows, merges, restated spend, late clicks, withdrawn consent; one run dies half-way."""
+    """Late, changed and vanished rows, merges, restated spend, withdrawn consent; one run dies half-way."""
     world = World(seed=11, days=DAYS, people=24)
     stepwise, rebuilt = Project(tmp_path / "stepwise"), Project(tmp_path / "rebuilt")
     for day in range(DAYS):

@@ -13,8 +13,14 @@ from typing import Any
 
 START = date(2026, 6, 1)
 WEB_TOOL, WEB_PLAIN, CRM, MAIL, ADS, BILL, DROP = (
-    "toolweb:main:1", "plainweb:main:1", "crm:main:1", "mail:main:1", "ads:main:1", "bill:main:1", "drop:main:1",
-)  # fmt: skip
+    "toolweb:main:1",
+    "plainweb:main:1",
+    "crm:main:1",
+    "mail:main:1",
+    "ads:main:1",
+    "bill:main:1",
+    "drop:main:1",
+)
 CAMPAIGNS = {"c1": "Brand NL", "c2": "Generic SE", "c3": "Social Lead", "c4": "Late Campaign"}
 
 
@@ -37,7 +43,7 @@ class World:
             self._day(day)
 
     def tables(self, day: int) -> dict[str, list[dict[str, Any]]]:
-        """What the raw tables hold after the load of `day` (0 is the first): rows of a slice share its load id."""
+        """What the raw tables hold after the load of `day`: rows of a slice share its load id."""
         current: dict[str, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
         slice_day: dict[tuple[str, str, str], int] = defaultdict(int)
         for (entity, _), history in self.versions.items():
@@ -118,10 +124,19 @@ class World:
             if r.random() < 0.6:
                 tags["gclid"] = f"g{day}_{person['number']}"
                 self._put(
-                    "ad_clicks", tags["gclid"], day + r.choice([0, 0, 1, 2]),
-                    {"source_relation": ADS, "click_id": tags["gclid"], "click_id_type": "gclid", "clicked_at": at,
-                     "account_id": "a1", "campaign_id": r.choice(list(CAMPAIGNS)), "ad_id": "ad1"},
-                )  # fmt: skip
+                    "ad_clicks",
+                    tags["gclid"],
+                    day + r.choice([0, 0, 1, 2]),
+                    {
+                        "source_relation": ADS,
+                        "click_id": tags["gclid"],
+                        "click_id_type": "gclid",
+                        "clicked_at": at,
+                        "account_id": "a1",
+                        "campaign_id": r.choice(list(CAMPAIGNS)),
+                        "ad_id": "ad1",
+                    },
+                )
         elif roll < 0.4:
             tags = {"utm_source": " Facebok ", "utm_medium": "Paid_Social", "utm_campaign": "social-lead"}
         elif roll < 0.6:
@@ -148,12 +163,21 @@ class World:
                 ]
             )
             row = {
-                "source_relation": relation, "event_id": key, "occurred_at": at, "anonymous_id": cookie,
-                "user_id": login if step else None, "session_id": session, "event_name": name,
-                "page_url": f"https://shop.fixture.nl/p{step}?x=1", "device_category": "mobile", "country": "NL",
-                "consent_analytics": r.choice(["granted", "granted", "denied", None]), "is_bot": r.random() < 0.02,
-                "_slice": at.date().isoformat(), **(tags if step == 0 else {}),
-            }  # fmt: skip
+                "source_relation": relation,
+                "event_id": key,
+                "occurred_at": at,
+                "anonymous_id": cookie,
+                "user_id": login if step else None,
+                "session_id": session,
+                "event_name": name,
+                "page_url": f"https://shop.fixture.nl/p{step}?x=1",
+                "device_category": "mobile",
+                "country": "NL",
+                "consent_analytics": r.choice(["granted", "granted", "denied", None]),
+                "is_bot": r.random() < 0.02,
+                "_slice": at.date().isoformat(),
+                **(tags if step == 0 else {}),
+            }
             if name == "purchase" and person["customer"]:
                 row |= {"order_id": f"ORD{person['number']}-{day}"}
             if r.random() < 0.05 and person["email"]:
@@ -171,13 +195,23 @@ class World:
             self._events += 1
             key = f"m{self._events}"
             self._put(
-                "email_events", key, day + r.choice([0, 0, 1]),
-                {"source_relation": MAIL, "event_id": key, "occurred_at": self._moment(day), "event_type": kind,
-                 "campaign_id": "news1", "campaign_name": "News", "recipient_email_hash": person["email"],
-                 "email_domain": person["domain"], "subscriber_id": f"s{person['number']}",
-                 "is_machine_open": kind == "opened" and r.random() < 0.3,
-                 "_slice": r.choice([None, "news1"])},
-            )  # fmt: skip
+                "email_events",
+                key,
+                day + r.choice([0, 0, 1]),
+                {
+                    "source_relation": MAIL,
+                    "event_id": key,
+                    "occurred_at": self._moment(day),
+                    "event_type": kind,
+                    "campaign_id": "news1",
+                    "campaign_name": "News",
+                    "recipient_email_hash": person["email"],
+                    "email_domain": person["domain"],
+                    "subscriber_id": f"s{person['number']}",
+                    "is_machine_open": kind == "opened" and r.random() < 0.3,
+                    "_slice": r.choice([None, "news1"]),
+                },
+            )
 
     def _crm(self, person: dict[str, Any], day: int) -> None:
         r = self.random
@@ -185,20 +219,32 @@ class World:
         key = person["contact"]
         created = person.setdefault("contact_created", at)
         row = {
-            "source_relation": CRM, "contact_id": key, "record_type": "contact", "created_at": created, "updated_at": at,
-            "email_hash": person["email"] if r.random() < 0.7 else None, "email_domain": person["domain"],
-            "account_id": r.choice([None, "acc1", "acc2"]), "is_deleted": False, "country": "NL",
+            "source_relation": CRM,
+            "contact_id": key,
+            "record_type": "contact",
+            "created_at": created,
+            "updated_at": at,
+            "email_hash": person["email"] if r.random() < 0.7 else None,
+            "email_domain": person["domain"],
+            "account_id": r.choice([None, "acc1", "acc2"]),
+            "is_deleted": False,
+            "country": "NL",
             "anonymous_ids": f'["{person["cookies"][0]}"]' if r.random() < 0.3 else None,
-        }  # fmt: skip
+        }
         if r.random() < 0.06:
             other = r.choice([p for p in self._people if p["contact"] and p is not person])
             row |= {"merged_into_id": other["contact"]}
         self._put("crm_contacts", key, day, row)
         self._events += 1
         activity = {
-            "source_relation": CRM, "activity_id": f"t{self._events}", "activity_type": r.choice(["call", "meeting", "email"]),
-            "direction": r.choice(["inbound", "outbound"]), "occurred_at": at, "contact_id": key, "outcome": None,
-        }  # fmt: skip
+            "source_relation": CRM,
+            "activity_id": f"t{self._events}",
+            "activity_type": r.choice(["call", "meeting", "email"]),
+            "direction": r.choice(["inbound", "outbound"]),
+            "occurred_at": at,
+            "contact_id": key,
+            "outcome": None,
+        }
         self._put("crm_activities", activity["activity_id"], day, activity)
         if r.random() < 0.5:
             self._put(
@@ -206,21 +252,44 @@ class World:
             )
         if r.random() < 0.4:
             self._put(
-                "offline_touches", f"o{self._events}", day,
-                {"source_relation": DROP, "touch_id": f"o{self._events}", "occurred_at": at, "touch_type": "webinar",
-                 "contact_id": key, "campaign_id": "w1", "campaign_name": "Webinar", "status": "attended"},
-            )  # fmt: skip
+                "offline_touches",
+                f"o{self._events}",
+                day,
+                {
+                    "source_relation": DROP,
+                    "touch_id": f"o{self._events}",
+                    "occurred_at": at,
+                    "touch_type": "webinar",
+                    "contact_id": key,
+                    "campaign_id": "w1",
+                    "campaign_name": "Webinar",
+                    "status": "attended",
+                },
+            )
 
     def _buy(self, person: dict[str, Any], day: int) -> None:
         self._events += 1
         key = f"r{self._events}"
         self._put(
-            "revenue_events", key, day,
-            {"source_relation": BILL, "revenue_event_id": key, "occurred_at": self._moment(day), "event_type": "order",
-             "customer_id": person["customer"], "customer_email_hash": person["email"], "email_domain": person["domain"],
-             "user_id": person["user"], "anonymous_id": self.random.choice([None, person["cookies"][0]]),
-             "order_id": f"ord{person['number']}-{day} ", "amount": Decimal("10.5"), "currency": "EUR", "quantity": 1.0},
-        )  # fmt: skip
+            "revenue_events",
+            key,
+            day,
+            {
+                "source_relation": BILL,
+                "revenue_event_id": key,
+                "occurred_at": self._moment(day),
+                "event_type": "order",
+                "customer_id": person["customer"],
+                "customer_email_hash": person["email"],
+                "email_domain": person["domain"],
+                "user_id": person["user"],
+                "anonymous_id": self.random.choice([None, person["cookies"][0]]),
+                "order_id": f"ord{person['number']}-{day} ",
+                "amount": Decimal("10.5"),
+                "currency": "EUR",
+                "quantity": 1.0,
+            },
+        )
 
     def _ads(self, day: int) -> None:
         r = self.random
@@ -229,23 +298,45 @@ class World:
             for restated in (first, first + 1):
                 network = "facebook" if campaign == "c3" else "SEARCH"
                 self._put(
-                    "ad_performance", (campaign, day), restated,
-                    {"source_relation": ADS, "date": START + timedelta(days=day), "account_id": "a1",
-                     "account_name": "Account", "account_time_zone": "Europe/Stockholm", "campaign_id": campaign,
-                     "campaign_name": name if restated < 5 else f"{name} New", "ad_id": "ad1", "network_type": network,
-                     "country": "NL", "device": "MOBILE", "impressions": 1000, "clicks": r.randrange(20),
-                     "spend": Decimal(r.randrange(100, 9999)) / 100, "conversions": 1.0, "currency": "SEK",
-                     "_slice": (START + timedelta(days=day)).isoformat()},
-                )  # fmt: skip
+                    "ad_performance",
+                    (campaign, day),
+                    restated,
+                    {
+                        "source_relation": ADS,
+                        "date": START + timedelta(days=day),
+                        "account_id": "a1",
+                        "account_name": "Account",
+                        "account_time_zone": "Europe/Stockholm",
+                        "campaign_id": campaign,
+                        "campaign_name": name if restated < 5 else f"{name} New",
+                        "ad_id": "ad1",
+                        "network_type": network,
+                        "country": "NL",
+                        "device": "MOBILE",
+                        "impressions": 1000,
+                        "clicks": r.randrange(20),
+                        "spend": Decimal(r.randrange(100, 9999)) / 100,
+                        "conversions": 1.0,
+                        "currency": "SEK",
+                        "_slice": (START + timedelta(days=day)).isoformat(),
+                    },
+                )
 
     def _rates(self, day: int) -> None:
         at = START + timedelta(days=day)
         if at.weekday() < 5:
             self._put(
-                "fx_rates", at, day + 1,
-                {"source_relation": DROP, "date": at, "currency_from": "EUR", "currency_to": "SEK",
-                 "rate": Decimal("11.2") + Decimal(day) / 10},
-            )  # fmt: skip
+                "fx_rates",
+                at,
+                day + 1,
+                {
+                    "source_relation": DROP,
+                    "date": at,
+                    "currency_from": "EUR",
+                    "currency_to": "SEK",
+                    "rate": Decimal("11.2") + Decimal(day) / 10,
+                },
+            )
 
     def _surprises(self, day: int) -> None:
         r = self.random
@@ -256,25 +347,51 @@ class World:
                 ("acc3", "other.example.org"),
             ):
                 self._put(
-                    "crm_accounts", number, 0,
-                    {"source_relation": CRM, "account_id": number, "name": number, "domain": domain, "is_deleted": False,
-                     "created_at": datetime(2026, 5, 1)},
-                )  # fmt: skip
+                    "crm_accounts",
+                    number,
+                    0,
+                    {
+                        "source_relation": CRM,
+                        "account_id": number,
+                        "name": number,
+                        "domain": domain,
+                        "is_deleted": False,
+                        "created_at": datetime(2026, 5, 1),
+                    },
+                )
         if day == 3:
             self._put(
-                "crm_accounts", "acc2", 3,
-                {"source_relation": CRM, "account_id": "acc2", "name": "acc2", "domain": "globex.se", "is_deleted": True,
-                 "deleted_at": datetime(2026, 6, 4), "merged_into_id": "acc1", "merged_at": datetime(2026, 6, 4),
-                 "created_at": datetime(2026, 5, 1)},
-            )  # fmt: skip
+                "crm_accounts",
+                "acc2",
+                3,
+                {
+                    "source_relation": CRM,
+                    "account_id": "acc2",
+                    "name": "acc2",
+                    "domain": "globex.se",
+                    "is_deleted": True,
+                    "deleted_at": datetime(2026, 6, 4),
+                    "merged_into_id": "acc1",
+                    "merged_at": datetime(2026, 6, 4),
+                    "created_at": datetime(2026, 5, 1),
+                },
+            )
         for _ in range(2):
             person = r.choice(self._people)
             if not person["email"]:
                 continue
             self._events += 1
             self._put(
-                "consent_events", f"x{self._events}", day,
-                {"source_relation": DROP, "consent_event_id": f"x{self._events}", "occurred_at": self._moment(day),
-                 "identifier_type": "email", "identifier": person["email"],
-                 "purpose": r.choice(["analytics", "marketing_email"]), "state": r.choice(["granted", "withdrawn"])},
-            )  # fmt: skip
+                "consent_events",
+                f"x{self._events}",
+                day,
+                {
+                    "source_relation": DROP,
+                    "consent_event_id": f"x{self._events}",
+                    "occurred_at": self._moment(day),
+                    "identifier_type": "email",
+                    "identifier": person["email"],
+                    "purpose": r.choice(["analytics", "marketing_email"]),
+                    "state": r.choice(["granted", "withdrawn"]),
+                },
+            )

@@ -1,6 +1,6 @@
 {{ config(materialized='view') }}
--- What a visit may carry that names one advertising campaign: its name, its id, or one click. A key that two campaigns
--- share names neither.
+-- What a visit may carry that names one advertising campaign: its name, its id, or one click. A key that two
+-- campaigns share names neither.
 with campaigns as (
     select * from {{ ref('int_campaigns') }}
     where campaign_kind = 'ads'

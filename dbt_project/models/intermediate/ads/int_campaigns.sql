@@ -112,18 +112,25 @@ campaigns as (
     from other_campaigns
 ),
 
+named as (
+    select
+        *,
+        coalesce(account_name, '') || ' ' || coalesce(campaign_name, '') as all_names
+    from campaigns
+),
+
 channel_matches as (
     select
         campaigns.source_relation,
         campaigns.campaign_id,
         min_by(rules.channel, rules.rule_order) as channel
-    from campaigns
+    from named as campaigns
     inner join {{ ref('network_channels') }} as rules
         on
             campaigns.campaign_kind = 'ads'
-            and {{ regex_matches("lower(trim(campaigns.network_type))", "coalesce(rules.network_pattern, '')") }}
-            and {{ regex_matches("lower(trim(campaigns.objective))", "coalesce(rules.objective_pattern, '')") }}
-            and {{ regex_matches("lower(coalesce(campaigns.account_name, '') || ' ' || coalesce(campaigns.campaign_name, ''))", "coalesce(rules.name_pattern, '')") }}
+            and {{ regex_matches("lower(campaigns.network_type)", "coalesce(rules.network_pattern, '')") }}
+            and {{ regex_matches("lower(campaigns.objective)", "coalesce(rules.objective_pattern, '')") }}
+            and {{ regex_matches("lower(campaigns.all_names)", "coalesce(rules.name_pattern, '')") }}
     group by campaigns.source_relation, campaigns.campaign_id
 ),
 

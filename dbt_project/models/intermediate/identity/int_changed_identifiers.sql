@@ -1,6 +1,6 @@
 {%- set held = held_relation('int_identity_map') if not should_full_refresh() else none -%}
--- Identifiers whose person or shared state changes with this run, with the person before and after. Identifiers that
--- vanished are among the changed ends of edges and have no candidate.
+-- Identifiers whose person or shared state changes with this run, with the person before and after.
+-- Identifiers that vanished are among the changed ends of edges and have no candidate.
 with candidates as (
     select * from {{ ref('int_identity_candidates') }}
 ),

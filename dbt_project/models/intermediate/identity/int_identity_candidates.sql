@@ -1,4 +1,5 @@
--- The computed components with their persons: the person's id derives from the component's earliest-seen identifier.
+-- The computed components with their persons: the person's id derives from the component's earliest-seen
+-- identifier.
 with components as (
     select * from {{ ref('int_identity_components') }}
 ),

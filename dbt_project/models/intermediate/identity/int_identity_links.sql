@@ -1,5 +1,5 @@
--- The fresh content of int_identity_edges, before the guard against shared identifiers is applied. An identifier's row
--- with itself says when it was first and last seen.
+-- The fresh content of int_identity_edges, before the guard against shared identifiers is applied. An
+-- identifier's row with itself says when it was first and last seen.
 with records as (
     select * from {{ ref('int_identity_records') }}
 ),

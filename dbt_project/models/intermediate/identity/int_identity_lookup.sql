@@ -1,4 +1,5 @@
--- Identifiers by their native value, for records of one system that name another's: only where one relation holds them.
+-- Identifiers by their native value, for records of one system that name another's: only where one relation
+-- holds them.
 with map as (
     select * from {{ ref('int_identity_map') }}
 ),

@@ -1,4 +1,5 @@
--- Every record that carries identifiers, once per set of identifiers; what stands in one record was seen together.
+-- Every record that carries identifiers, once per set of identifiers; what stands in one record was seen
+-- together.
 with visitors as (
     select * from {{ ref('int_visitor_identifiers') }}
 ),
@@ -90,26 +91,71 @@ records as (
 
     union all
 
-    select source_relation, first_seen_at, last_seen_at, null, null, null, recipient_email_hash, null, null, null, subscriber_id, null
+    select
+        source_relation,
+        first_seen_at,
+        last_seen_at,
+        cast(null as {{ text_type() }}) as cookie_home,
+        cast(null as {{ text_type() }}) as anonymous_id,
+        cast(null as {{ text_type() }}) as user_id,
+        recipient_email_hash as email_hash,
+        cast(null as {{ text_type() }}) as contact_home,
+        cast(null as {{ text_type() }}) as contact_id,
+        cast(null as {{ text_type() }}) as other_contact_id,
+        subscriber_id,
+        cast(null as {{ text_type() }}) as customer_id
     from recipients
 
     union all
 
-    select source_relation, created_at, coalesce(updated_at, created_at), null, null, user_id, email_hash, source_relation, contact_id, merged_into_id, null, null
+    select
+        source_relation,
+        created_at as first_seen_at,
+        coalesce(updated_at, created_at) as last_seen_at,
+        cast(null as {{ text_type() }}) as cookie_home,
+        cast(null as {{ text_type() }}) as anonymous_id,
+        user_id,
+        email_hash,
+        source_relation as contact_home,
+        contact_id,
+        merged_into_id as other_contact_id,
+        cast(null as {{ text_type() }}) as subscriber_id,
+        cast(null as {{ text_type() }}) as customer_id
     from contacts
 
     union all
 
-    select source_relation, created_at, coalesce(converted_at, created_at), null, null, null, null, source_relation, contact_id, converted_contact_id, null, null
+    select
+        source_relation,
+        created_at as first_seen_at,
+        coalesce(converted_at, created_at) as last_seen_at,
+        cast(null as {{ text_type() }}) as cookie_home,
+        cast(null as {{ text_type() }}) as anonymous_id,
+        cast(null as {{ text_type() }}) as user_id,
+        cast(null as {{ text_type() }}) as email_hash,
+        source_relation as contact_home,
+        contact_id,
+        converted_contact_id as other_contact_id,
+        cast(null as {{ text_type() }}) as subscriber_id,
+        cast(null as {{ text_type() }}) as customer_id
     from contacts
     where converted_contact_id is not null
 
     union all
 
     select
-        contact_cookies.source_relation, contact_cookies.created_at, contact_cookies.created_at,
-        coalesce(cookie_homes.home, contact_cookies.source_relation), contact_cookies.anonymous_id,
-        null, null, contact_cookies.source_relation, contact_cookies.contact_id, null, null, null
+        contact_cookies.source_relation,
+        contact_cookies.created_at as first_seen_at,
+        contact_cookies.created_at as last_seen_at,
+        coalesce(cookie_homes.home, contact_cookies.source_relation) as cookie_home,
+        contact_cookies.anonymous_id,
+        cast(null as {{ text_type() }}) as user_id,
+        cast(null as {{ text_type() }}) as email_hash,
+        contact_cookies.source_relation as contact_home,
+        contact_cookies.contact_id,
+        cast(null as {{ text_type() }}) as other_contact_id,
+        cast(null as {{ text_type() }}) as subscriber_id,
+        cast(null as {{ text_type() }}) as customer_id
     from contact_cookies
     left join cookie_homes on contact_cookies.anonymous_id = cookie_homes.anonymous_id
     where contact_cookies.anonymous_id is not null
@@ -117,73 +163,150 @@ records as (
     union all
 
     select
-        revenue_events.source_relation, min(revenue_events.occurred_at), max(revenue_events.occurred_at),
-        coalesce(cookie_homes.home, revenue_events.source_relation), revenue_events.anonymous_id,
-        revenue_events.user_id, revenue_events.customer_email_hash, null, null, null, null, revenue_events.customer_id
+        revenue_events.source_relation,
+        min(revenue_events.occurred_at) as first_seen_at,
+        max(revenue_events.occurred_at) as last_seen_at,
+        coalesce(cookie_homes.home, revenue_events.source_relation) as cookie_home,
+        revenue_events.anonymous_id,
+        revenue_events.user_id,
+        revenue_events.customer_email_hash as email_hash,
+        cast(null as {{ text_type() }}) as contact_home,
+        cast(null as {{ text_type() }}) as contact_id,
+        cast(null as {{ text_type() }}) as other_contact_id,
+        cast(null as {{ text_type() }}) as subscriber_id,
+        revenue_events.customer_id
     from revenue_events
     left join cookie_homes on revenue_events.anonymous_id = cookie_homes.anonymous_id
     group by
-        revenue_events.source_relation, coalesce(cookie_homes.home, revenue_events.source_relation), revenue_events.anonymous_id,
-        revenue_events.user_id, revenue_events.customer_email_hash, revenue_events.customer_id
+        revenue_events.source_relation,
+        coalesce(cookie_homes.home, revenue_events.source_relation),
+        revenue_events.anonymous_id,
+        revenue_events.user_id,
+        revenue_events.customer_email_hash,
+        revenue_events.customer_id
 
     union all
 
     select
-        revenue_events.source_relation, min(web_orders.occurred_at), max(web_orders.occurred_at),
-        web_orders.source_relation, web_orders.anonymous_id,
-        revenue_events.user_id, revenue_events.customer_email_hash, null, null, null, null, revenue_events.customer_id
+        revenue_events.source_relation,
+        min(web_orders.occurred_at) as first_seen_at,
+        max(web_orders.occurred_at) as last_seen_at,
+        web_orders.source_relation as cookie_home,
+        web_orders.anonymous_id,
+        revenue_events.user_id,
+        revenue_events.customer_email_hash as email_hash,
+        cast(null as {{ text_type() }}) as contact_home,
+        cast(null as {{ text_type() }}) as contact_id,
+        cast(null as {{ text_type() }}) as other_contact_id,
+        cast(null as {{ text_type() }}) as subscriber_id,
+        revenue_events.customer_id
     from revenue_events
     inner join web_orders on lower(trim(revenue_events.order_id)) = web_orders.order_key
     where revenue_events.event_type = 'order'
     group by
-        revenue_events.source_relation, web_orders.source_relation, web_orders.anonymous_id,
-        revenue_events.user_id, revenue_events.customer_email_hash, revenue_events.customer_id
+        revenue_events.source_relation,
+        web_orders.source_relation,
+        web_orders.anonymous_id,
+        revenue_events.user_id,
+        revenue_events.customer_email_hash,
+        revenue_events.customer_id
 
     union all
 
     select
-        source_relation, min(valid_from), max(valid_from), null, null, user_id, customer_email_hash, null, null, null, null, customer_id
+        source_relation,
+        min(valid_from) as first_seen_at,
+        max(valid_from) as last_seen_at,
+        cast(null as {{ text_type() }}) as cookie_home,
+        cast(null as {{ text_type() }}) as anonymous_id,
+        user_id,
+        customer_email_hash as email_hash,
+        cast(null as {{ text_type() }}) as contact_home,
+        cast(null as {{ text_type() }}) as contact_id,
+        cast(null as {{ text_type() }}) as other_contact_id,
+        cast(null as {{ text_type() }}) as subscriber_id,
+        customer_id
     from subscriptions
-    group by source_relation, user_id, customer_email_hash, customer_id
+    group by
+        source_relation,
+        user_id,
+        customer_email_hash,
+        customer_id
 
     union all
 
     select
-        offline_touches.source_relation, min(offline_touches.occurred_at), max(offline_touches.occurred_at),
-        null, null, null, offline_touches.email_hash,
-        coalesce(contact_homes.home, offline_touches.source_relation), offline_touches.contact_id, null, null, null
+        offline_touches.source_relation,
+        min(offline_touches.occurred_at) as first_seen_at,
+        max(offline_touches.occurred_at) as last_seen_at,
+        cast(null as {{ text_type() }}) as cookie_home,
+        cast(null as {{ text_type() }}) as anonymous_id,
+        cast(null as {{ text_type() }}) as user_id,
+        offline_touches.email_hash,
+        coalesce(contact_homes.home, offline_touches.source_relation) as contact_home,
+        offline_touches.contact_id,
+        cast(null as {{ text_type() }}) as other_contact_id,
+        cast(null as {{ text_type() }}) as subscriber_id,
+        cast(null as {{ text_type() }}) as customer_id
     from offline_touches
     left join contact_homes on offline_touches.contact_id = contact_homes.contact_id
     group by
-        offline_touches.source_relation, offline_touches.email_hash,
-        coalesce(contact_homes.home, offline_touches.source_relation), offline_touches.contact_id
+        offline_touches.source_relation,
+        offline_touches.email_hash,
+        coalesce(contact_homes.home, offline_touches.source_relation),
+        offline_touches.contact_id
 
     union all
 
     select
-        survey_responses.source_relation, min(survey_responses.occurred_at), max(survey_responses.occurred_at),
-        null, null, null, survey_responses.email_hash,
-        coalesce(contact_homes.home, survey_responses.source_relation), survey_responses.contact_id, null, null, null
+        survey_responses.source_relation,
+        min(survey_responses.occurred_at) as first_seen_at,
+        max(survey_responses.occurred_at) as last_seen_at,
+        cast(null as {{ text_type() }}) as cookie_home,
+        cast(null as {{ text_type() }}) as anonymous_id,
+        cast(null as {{ text_type() }}) as user_id,
+        survey_responses.email_hash,
+        coalesce(contact_homes.home, survey_responses.source_relation) as contact_home,
+        survey_responses.contact_id,
+        cast(null as {{ text_type() }}) as other_contact_id,
+        cast(null as {{ text_type() }}) as subscriber_id,
+        cast(null as {{ text_type() }}) as customer_id
     from survey_responses
     left join contact_homes on survey_responses.contact_id = contact_homes.contact_id
     group by
-        survey_responses.source_relation, survey_responses.email_hash,
-        coalesce(contact_homes.home, survey_responses.source_relation), survey_responses.contact_id
+        survey_responses.source_relation,
+        survey_responses.email_hash,
+        coalesce(contact_homes.home, survey_responses.source_relation),
+        survey_responses.contact_id
 
     union all
 
-    select source_relation, min(occurred_at), max(occurred_at), null, null, null, null, source_relation, contact_id, null, null, null
+    select
+        source_relation,
+        min(occurred_at) as first_seen_at,
+        max(occurred_at) as last_seen_at,
+        cast(null as {{ text_type() }}) as cookie_home,
+        cast(null as {{ text_type() }}) as anonymous_id,
+        cast(null as {{ text_type() }}) as user_id,
+        cast(null as {{ text_type() }}) as email_hash,
+        source_relation as contact_home,
+        contact_id,
+        cast(null as {{ text_type() }}) as other_contact_id,
+        cast(null as {{ text_type() }}) as subscriber_id,
+        cast(null as {{ text_type() }}) as customer_id
     from activities
     where contact_id is not null
-    group by source_relation, contact_id
+    group by
+        source_relation,
+        contact_id
 ),
 
 final as (
     select
         row_number() over (
             order by
-                source_relation, cookie_home, anonymous_id, user_id, email_hash, contact_id, other_contact_id, subscriber_id,
-                customer_id, first_seen_at
+                source_relation, cookie_home, anonymous_id, user_id, email_hash, contact_id, other_contact_id,
+                subscriber_id, customer_id, first_seen_at
         ) as record_number,
         *
     from records

@@ -52,13 +52,13 @@ final as (
                 and map.identifier = moved.identifier
         where moved.identifier is null
     ) as still_used on changed.new_person_id = still_used.person_id
-    {%- if is_rewrite() %}
+    {% if is_rewrite() %}
     where not exists (
-        select 1
-        from {{ this }} as known
-        where known.old_person_id = changed.old_person_id and known.new_person_id = changed.new_person_id
-    )
-    {%- endif %}
+            select 1
+            from {{ this }} as known
+            where known.old_person_id = changed.old_person_id and known.new_person_id = changed.new_person_id
+        )
+    {% endif %}
 )
 
 select

@@ -38,7 +38,9 @@ final as (
         emails,
         user_ids,
         case
-            when emails > {{ var('identity_max_emails_per_identifier') }} then 'more e-mails than one person has'
+            when
+                emails > {{ var('identity_max_emails_per_identifier') }}
+                then 'more e-mails than one person has'
             else 'cookie with several user ids'
         end as reason
     from counted

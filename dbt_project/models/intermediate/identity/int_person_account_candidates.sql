@@ -1,6 +1,6 @@
 {{ config(materialized='view') }}
--- Each person's account: the CRM's association first (the contact changed last decides), else the domain of one of the
--- person's e-mails, unless many unrelated people share that domain.
+-- Each person's account: the CRM's association first (the contact changed last decides), else the domain of
+-- one of the person's e-mails, unless many unrelated people share that domain.
 with identity_map as (
     select * from {{ ref('int_identity_map') }}
 ),
@@ -34,7 +34,8 @@ crm_matches as (
     inner join identity_map
         on
             contacts.source_record_id = identity_map.identifier
-            and identity_map.identifier_type = {{ identifier_type('crm_contact', 'contacts.source_relation') }}
+            and identity_map.identifier_type
+            = {{ identifier_type('crm_contact', 'contacts.source_relation') }}
 ),
 
 account_domains as (
@@ -64,7 +65,8 @@ final as (
     select
         coalesce(crm_matches.person_id, domain_matches.person_id) as person_id,
         coalesce(crm_matches.account_id, domain_matches.account_id) as account_id,
-        case when crm_matches.account_id is not null then 'crm' else 'email_domain' end as account_match_method
+        case when crm_matches.account_id is not null then 'crm' else 'email_domain' end
+            as account_match_method
     from (select person_id, account_id from crm_matches where place = 1) as crm_matches
     full outer join domain_matches on crm_matches.person_id = domain_matches.person_id
 )

@@ -8,8 +8,8 @@
     'campaign_id', 'ad_id', 'click_id_type', 'direction', 'own_reason',
 ] -%}
 -- depends_on: {{ ref('int_touchpoints_records') }}
--- Persons whose touchpoints are written anew, old and new ids alike: their identity, their events, their records, their
--- consent or their account changed.
+-- Persons whose touchpoints are written anew, old and new ids alike: their identity, their events, their
+-- records, their consent or their account changed.
 with changed_identifiers as (
     select * from {{ ref('int_changed_identifiers') }}
 ),
@@ -97,13 +97,13 @@ changed_records as (
         select {{ record_columns | join(', ') }} from {{ ref('int_touchpoints_records') }}
         except
         select {{ record_columns | join(', ') }} from {{ held_touchpoints }}
-        where touchpoint_type in ('{{ record_types | join("', '") }}')
+        where touchpoint_type in ({{ quoted_list(record_types) }})
     ) as arrived
     union
     select person_id
     from (
         select {{ record_columns | join(', ') }} from {{ held_touchpoints }}
-        where touchpoint_type in ('{{ record_types | join("', '") }}')
+        where touchpoint_type in ({{ quoted_list(record_types) }})
         except
         select {{ record_columns | join(', ') }} from {{ ref('int_touchpoints_records') }}
     ) as gone

@@ -1,6 +1,6 @@
 {%- set held = held_relation('fct_touchpoints') if not should_full_refresh() else none -%}
--- Touchpoints whose row in fct_touchpoints is written anew: all of a changed person's, and all tracked clicks of a
--- campaign-day whose spend or clicks changed.
+-- Touchpoints whose row in fct_touchpoints is written anew: all of a changed person's, and all tracked clicks
+-- of a campaign-day whose spend or clicks changed.
 with changed_persons as (
     select * from {{ ref('int_changed_persons') }}
 ),

@@ -40,11 +40,14 @@ ranked as (
         -- Two answers of one moment: the stricter counts.
         row_number() over (
             partition by identity_lookup.person_id, named.purpose, named.occurred_at
-            order by case named.consent_state when 'withdrawn' then 1 when 'denied' then 2 else 3 end, named.consent_event_id
+            order by
+                case named.consent_state when 'withdrawn' then 1 when 'denied' then 2 else 3 end,
+                named.consent_event_id
         ) as place
     from named
     inner join identity_lookup
-        on named.identifier_kind = identity_lookup.identifier_kind and named.identifier = identity_lookup.identifier
+        on named.identifier_kind = identity_lookup.identifier_kind
+            and named.identifier = identity_lookup.identifier
 ),
 
 final as (

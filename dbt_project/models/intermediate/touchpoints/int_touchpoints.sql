@@ -14,9 +14,9 @@ with touches as (
     {% for source_relation in sources -%}
     select *
     from {{ source_relation }}
-    {%- if is_rewrite() %}
+    {% if is_rewrite() %}
     where person_id in (select changed.person_id from {{ ref('int_changed_persons') }} as changed)
-    {%- endif %}
+    {% endif %}
     {%- if not loop.last %}
     union all
     {% endif -%}
@@ -44,7 +44,8 @@ channels as (
     select * from {{ ref('channels') }}
 ),
 
--- The visit that a clicked e-mail opened: the person's first e-mail session within a session's gap of the click.
+-- The visit that a clicked e-mail opened: the person's first e-mail session within a session's gap of the
+-- click.
 email_visits as (
     select
         clicks.touchpoint_id,
@@ -56,7 +57,8 @@ email_visits as (
             and visits.touchpoint_type = 'web_session'
             and visits.channel = clicks.channel
             and visits.occurred_at >= {{ add_seconds('clicks.occurred_at', -60) }}
-            and visits.occurred_at <= {{ add_seconds('clicks.occurred_at', (var('session_gap_minutes') | int) * 60) }}
+            and visits.occurred_at
+            <= {{ add_seconds('clicks.occurred_at', (var('session_gap_minutes') | int) * 60) }}
     where clicks.touchpoint_type = 'email_click'
     group by clicks.touchpoint_id
 ),
@@ -126,10 +128,13 @@ final as (
         judged.type_is_marketing and coalesce(channels.is_marketing, true) as is_marketing,
         judged.ineligible_reason is null as is_credit_eligible,
         judged.ineligible_reason,
-        coalesce(judged.funnel_position, judged.type_funnel_position, channels.funnel_position, 'tofu') as funnel_position,
+        coalesce(judged.funnel_position, judged.type_funnel_position, channels.funnel_position, 'tofu')
+            as funnel_position,
         judged.consent_state,
         cast(
-            row_number() over (partition by judged.person_id order by judged.occurred_at, judged.touchpoint_id) as bigint
+            row_number()
+                over (partition by judged.person_id order by judged.occurred_at, judged.touchpoint_id)
+            as bigint
         ) as touch_number,
         judged.own_reason,
         judged.source_relation,

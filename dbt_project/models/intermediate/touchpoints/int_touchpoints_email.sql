@@ -14,7 +14,8 @@ types as (
 )
 
 select
-    {{ surrogate_key(['types.touchpoint_type', 'email_events.source_relation', 'email_events.event_id']) }} as touchpoint_id,
+    {{ surrogate_key(['types.touchpoint_type', 'email_events.source_relation', 'email_events.event_id']) }}
+        as touchpoint_id,
     cast(null as {{ text_type() }}) as parent_touchpoint_id,
     coalesce(addresses.person_id, subscribers.person_id) as person_id,
     cast(null as {{ text_type() }}) as anonymous_id,
@@ -51,10 +52,12 @@ select
     email_events.event_id as source_record_id
 from email_events
 inner join types
-    on types.touchpoint_type = case lower(email_events.event_type) when 'opened' then 'email_open' else 'email_click' end
+    on types.touchpoint_type
+        = case lower(email_events.event_type) when 'opened' then 'email_open' else 'email_click' end
 left join identity_map as addresses
     on addresses.identifier_type = 'email' and email_events.recipient_email_hash = addresses.identifier
 left join identity_map as subscribers
     on
-        subscribers.identifier_type = {{ identifier_type('email_subscriber', 'email_events.source_relation') }}
+        subscribers.identifier_type
+        = {{ identifier_type('email_subscriber', 'email_events.source_relation') }}
         and email_events.subscriber_id = subscribers.identifier

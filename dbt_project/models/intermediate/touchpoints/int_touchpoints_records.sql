@@ -1,5 +1,6 @@
 {{ config(materialized='view') }}
--- Touchpoints that stand in records and not in streams of events: offline touches, sales activities, ad clicks.
+-- Touchpoints that stand in records and not in streams of events: offline touches, sales activities, ad
+-- clicks.
 with offline_touches as (
     select * from {{ ref('int_offline_touches_unioned') }}
 ),
@@ -48,7 +49,8 @@ sessions as (
 
 offline as (
     select
-        {{ surrogate_key(["'offline'", 'offline_touches.source_relation', 'offline_touches.touch_id']) }} as touchpoint_id,
+        {{ surrogate_key(["'offline'", 'offline_touches.source_relation', 'offline_touches.touch_id']) }}
+            as touchpoint_id,
         cast(null as {{ text_type() }}) as parent_touchpoint_id,
         coalesce(contacts.person_id, emails.person_id) as person_id,
         cast(null as {{ text_type() }}) as anonymous_id,
@@ -68,7 +70,11 @@ offline as (
         types.direction,
         types.is_paid,
         types.funnel_position,
-        case when lower(offline_touches.status) in ('no_show', 'canceled', 'cancelled', 'declined') then 'did not attend' end as own_reason,
+        case
+            when
+                lower(offline_touches.status) in ('no_show', 'canceled', 'cancelled', 'declined')
+                then 'did not attend'
+        end as own_reason,
         offline_touches.source_relation,
         offline_touches.touch_id as source_record_id
     from offline_touches
@@ -82,7 +88,8 @@ offline as (
 
 sales as (
     select
-        {{ surrogate_key(["'activity'", 'activities.source_relation', 'activities.activity_id']) }} as touchpoint_id,
+        {{ surrogate_key(["'activity'", 'activities.source_relation', 'activities.activity_id']) }}
+            as touchpoint_id,
         cast(null as {{ text_type() }}) as parent_touchpoint_id,
         contacts.person_id,
         cast(null as {{ text_type() }}) as anonymous_id,
@@ -101,7 +108,8 @@ sales as (
         types.funnel_position,
         case
             when coalesce(activities.is_automated, false) then 'automated'
-            when coalesce(lower(activities.direction), 'outbound') <> 'inbound' and not coalesce(outcomes.is_answered, false)
+            when coalesce(lower(activities.direction), 'outbound') <> 'inbound'
+                and not coalesce(outcomes.is_answered, false)
                 then 'unanswered outbound'
         end as own_reason,
         activities.source_relation,
@@ -122,11 +130,18 @@ sales as (
 
 clicks as (
     select
-        {{ surrogate_key(["'ad_click'", 'ad_clicks.source_relation', 'ad_clicks.click_id_type', 'ad_clicks.click_id']) }} as touchpoint_id,
+        {{ surrogate_key([
+            "'ad_click'", 'ad_clicks.source_relation', 'ad_clicks.click_id_type', 'ad_clicks.click_id',
+        ]) }} as touchpoint_id,
         case
-            when sessions.session_id is not null then {{ surrogate_key(["'web_session'", 'sessions.session_id']) }}
+            when
+                sessions.session_id is not null
+                then {{ surrogate_key(["'web_session'", 'sessions.session_id']) }}
         end as parent_touchpoint_id,
-        coalesce(sessions.person_id, {{ surrogate_key(["'ad_click'", 'ad_clicks.click_id_type', 'ad_clicks.click_id']) }}) as person_id,
+        coalesce(
+            sessions.person_id,
+            {{ surrogate_key(["'ad_click'", 'ad_clicks.click_id_type', 'ad_clicks.click_id']) }}
+        ) as person_id,
         sessions.anonymous_id,
         ad_clicks.clicked_at as occurred_at,
         'ad_click' as touchpoint_type,
@@ -152,7 +167,9 @@ clicks as (
             campaigns.campaign_kind = 'ads'
             and ad_clicks.source_relation = campaigns.source_relation
             and ad_clicks.campaign_id = campaigns.source_record_id
-    left join {{ ref('click_id_types') }} as click_id_types on lower(ad_clicks.click_id_type) = click_id_types.click_id_type
+    left join
+        {{ ref('click_id_types') }} as click_id_types
+        on lower(ad_clicks.click_id_type) = click_id_types.click_id_type
 ),
 
 records as (

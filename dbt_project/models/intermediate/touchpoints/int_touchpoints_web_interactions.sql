@@ -1,6 +1,6 @@
 {{ config(materialized='view') }}
--- What a visitor did inside a session that is a touchpoint of its own kind: it belongs to the session, which earns the
--- credit.
+-- What a visitor did inside a session that is a touchpoint of its own kind: it belongs to the session, which
+-- earns the credit.
 with web_events as (
     select * from {{ ref('int_web_events_sessionized') }}
 ),
@@ -14,7 +14,9 @@ sessions as (
 )
 
 select
-    {{ surrogate_key(['web_touch_events.touchpoint_type', 'web_events.source_relation', 'web_events.event_id']) }} as touchpoint_id,
+    {{ surrogate_key([
+        'web_touch_events.touchpoint_type', 'web_events.source_relation', 'web_events.event_id',
+    ]) }} as touchpoint_id,
     {{ surrogate_key(["'web_session'", 'web_events.session_id']) }} as parent_touchpoint_id,
     web_events.person_id,
     web_events.anonymous_id,
@@ -44,4 +46,6 @@ select
 from web_events
 inner join web_touch_events on web_events.event_name = web_touch_events.event_name
 inner join sessions on web_events.session_id = sessions.session_id
-left join {{ ref('touchpoint_type_channels') }} as types on web_touch_events.touchpoint_type = types.touchpoint_type
+left join
+    {{ ref('touchpoint_type_channels') }} as types
+    on web_touch_events.touchpoint_type = types.touchpoint_type

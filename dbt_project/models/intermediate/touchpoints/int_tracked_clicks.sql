@@ -1,5 +1,6 @@
 {{ config(materialized='view') }}
--- The visits (or clicks that no visit joins) that an advertising campaign's spend of a day bought, by the account's day.
+-- The visits (or clicks that no visit joins) that an advertising campaign's spend of a day bought, by the
+-- account's day.
 with touchpoints as (
     select * from {{ ref('int_touchpoints') }}
     where

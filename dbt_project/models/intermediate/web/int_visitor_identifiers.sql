@@ -15,15 +15,15 @@ with events as (
         email_domain,
         occurred_at
     from {{ ref('int_web_events_unioned') }} as web_events
-    {%- if is_rewrite() %}
+    {% if is_rewrite() %}
     where exists (
-        select 1
-        from {{ ref('int_changed_web_events') }} as changed
-        where
-            changed.source_relation = web_events.source_relation
-            and changed.anonymous_id = web_events.anonymous_id
-    )
-    {%- endif %}
+            select 1
+            from {{ ref('int_changed_web_events') }} as changed
+            where
+                changed.source_relation = web_events.source_relation
+                and changed.anonymous_id = web_events.anonymous_id
+        )
+    {% endif %}
 ),
 
 final as (

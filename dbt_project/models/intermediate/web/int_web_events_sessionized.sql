@@ -10,15 +10,15 @@
 with web_events as (
     select *
     from {{ ref('int_web_events_unioned') }} as events
-    {%- if is_rewrite() %}
+    {% if is_rewrite() %}
     where exists (
-        select 1
-        from {{ ref('int_changed_visitors') }} as changed
-        where
-            changed.source_relation = events.source_relation
-            and changed.anonymous_id = events.anonymous_id
-    )
-    {%- endif %}
+            select 1
+            from {{ ref('int_changed_visitors') }} as changed
+            where
+                changed.source_relation = events.source_relation
+                and changed.anonymous_id = events.anonymous_id
+        )
+    {% endif %}
 ),
 
 identity_map as (
@@ -46,7 +46,10 @@ tagged as (
         coalesce(
             {% for name in click_ids -%}
             nullif({{ name }}, ''),
-            case when page_url like '%{{ name }}=%' then {{ url_parameter('page_url', name) }} end{% if not loop.last %},{% endif %}
+            case
+                when page_url like '%{{ name }}=%' then {{ url_parameter('page_url', name) }}
+            end{% if not loop.last %},
+            {% endif %}
             {% endfor %}
         ) as click_id,
         case
@@ -106,7 +109,10 @@ signatures as (
         *,
         max(campaign_signature) over (
             partition by
-                source_relation, anonymous_id, case when session_id is null then 1 else 0 end, signature_number
+                source_relation,
+                anonymous_id,
+                case when session_id is null then 1 else 0 end,
+                signature_number
         ) as latest_signature
     from signature_groups
 ),
@@ -117,12 +123,15 @@ starts as (
         case
             when session_id is not null then 0
             when previous_at is null then 1
-            when {{ seconds_between('previous_at', 'occurred_at') }} > {{ var('session_gap_minutes') }} * 60 then 1
+            when
+                {{ seconds_between('previous_at', 'occurred_at') }} > {{ var('session_gap_minutes') }} * 60
+                then 1
             when
                 campaign_signature is not null
                 and campaign_signature <> coalesce(
                     lag(latest_signature) over (
-                        partition by source_relation, anonymous_id, case when session_id is null then 1 else 0 end
+                        partition by
+                            source_relation, anonymous_id, case when session_id is null then 1 else 0 end
                         order by occurred_at, event_id
                     ), ''
                 )
@@ -149,9 +158,13 @@ keyed as (
         case
             when session_id is not null then 'tool' || chr(31) || session_id
             else 'cut' || chr(31) || first_value(event_id) over (
-                partition by source_relation, anonymous_id, case when session_id is null then 1 else 0 end, cut_number
-                order by occurred_at, event_id
-            )
+                    partition by
+                        source_relation,
+                        anonymous_id,
+                        case when session_id is null then 1 else 0 end,
+                        cut_number
+                    order by occurred_at, event_id
+                )
         end as session_key
     from numbered
 ),

@@ -42,7 +42,9 @@ final as (
         ) }}) as bigint) as fiscal_year,
         {{ fiscal_quarter_start('days.date_day') }} as fiscal_quarter_start,
         cast(
-            extract(quarter from {{ add_months('days.date_day', 1 - var('fiscal_year_start_month') | int) }}) as bigint
+            extract(
+                quarter from {{ add_months('days.date_day', 1 - var('fiscal_year_start_month') | int) }}
+            ) as bigint
         ) as fiscal_quarter,
         {{ iso_weekday('days.date_day') }} >= 6 as is_weekend,
         holidays.holiday_date is not null as is_holiday,

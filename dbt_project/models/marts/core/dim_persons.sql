@@ -33,9 +33,17 @@ seen as (
         min(identity_map.first_seen_at) as first_seen_at,
         max(edges.last_seen_at) as last_seen_at,
         cast(count(*) as bigint) as identifiers,
-        cast(count(distinct case when identity_map.identifier_kind = 'cookie' then identity_map.identifier end) as bigint) as cookies,
+        cast(
+            count(
+                distinct case when identity_map.identifier_kind = 'cookie' then identity_map.identifier end
+            ) as bigint
+        ) as cookies,
         min(case when identity_map.identifier_kind = 'user_id' then identity_map.identifier end) as user_id,
-        bool_or(identity_map.identifier_kind in ('user_id', 'email', 'crm_contact', 'billing_customer', 'email_subscriber'))
+        bool_or(
+            identity_map.identifier_kind in (
+                'user_id', 'email', 'crm_contact', 'billing_customer', 'email_subscriber'
+            )
+        )
             as is_known,
         bool_or(identity_map.is_shared) as is_shared_device
     from identity_map
@@ -52,7 +60,8 @@ domains as (
         identity_map.person_id,
         min_by(
             email_addresses.email_domain,
-            case when free_mail_domains.email_domain is null then '0' else '1' end || email_addresses.email_domain
+            case when free_mail_domains.email_domain is null then '0' else '1' end
+            || email_addresses.email_domain
         ) as email_domain
     from identity_map
     inner join email_addresses
@@ -79,7 +88,8 @@ ranked_contacts as (
     inner join identity_map
         on
             contacts.source_record_id = identity_map.identifier
-            and identity_map.identifier_type = {{ identifier_type('crm_contact', 'contacts.source_relation') }}
+            and identity_map.identifier_type
+            = {{ identifier_type('crm_contact', 'contacts.source_relation') }}
 ),
 
 -- Bots and the company's own people have touches, but none that says where a customer came from.
@@ -104,7 +114,8 @@ buyers as (
     inner join identity_map
         on
             revenue_events.customer_id = identity_map.identifier
-            and identity_map.identifier_type = {{ identifier_type('billing_customer', 'revenue_events.source_relation') }}
+            and identity_map.identifier_type
+            = {{ identifier_type('billing_customer', 'revenue_events.source_relation') }}
     where revenue_events.amount > 0 and not coalesce(revenue_events.is_test, false)
     union
     select identity_map.person_id
@@ -124,7 +135,8 @@ revenue_countries as (
     inner join identity_map
         on
             revenue_events.customer_id = identity_map.identifier
-            and identity_map.identifier_type = {{ identifier_type('billing_customer', 'revenue_events.source_relation') }}
+            and identity_map.identifier_type
+            = {{ identifier_type('billing_customer', 'revenue_events.source_relation') }}
     where revenue_events.country is not null
     group by identity_map.person_id
 ),

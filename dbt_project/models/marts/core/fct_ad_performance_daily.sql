@@ -56,7 +56,8 @@ final as (
         {{ in_reporting_currency('summed.spend_original', 'summed.currency_original') }} as spend,
         summed.spend_original,
         summed.conversions,
-        {{ in_reporting_currency('summed.conversions_value_original', 'summed.currency_original') }} as conversions_value,
+        {{ in_reporting_currency('summed.conversions_value_original', 'summed.currency_original') }}
+            as conversions_value,
         summed.conversions_value_original,
         summed.currency_original,
         summed.source_relation

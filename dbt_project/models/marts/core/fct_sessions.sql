@@ -9,15 +9,15 @@
 with events as (
     select *
     from {{ ref('int_web_events_sessionized') }} as sessionized
-    {%- if is_rewrite() %}
+    {% if is_rewrite() %}
     where exists (
-        select 1
-        from {{ ref('int_changed_visitors') }} as changed
-        where
-            changed.source_relation = sessionized.source_relation
-            and changed.anonymous_id = sessionized.anonymous_id
-    )
-    {%- endif %}
+            select 1
+            from {{ ref('int_changed_visitors') }} as changed
+            where
+                changed.source_relation = sessionized.source_relation
+                and changed.anonymous_id = sessionized.anonymous_id
+        )
+    {% endif %}
 ),
 
 source_categories as (
@@ -61,11 +61,12 @@ sessions as (
         ) as tagged_event_number,
         min_by(device_category, event_number) filter (where device_category is not null) as device,
         min_by(country, event_number) filter (where country is not null) as country,
-        max_by(consent_analytics, event_number) filter (where consent_analytics is not null) as consent_analytics,
+        max_by(consent_analytics, event_number) filter (where consent_analytics is not null)
+            as consent_analytics,
         max_by(consent_ads, event_number) filter (where consent_ads is not null) as consent_ads,
         bool_or(is_bot) as is_bot,
         bool_or(is_internal) as is_internal,
-        bool_or(event_name in ('{{ var("session_conversion_events") | join("', '") }}')) as is_converted
+        bool_or(event_name in ({{ quoted_list(var('session_conversion_events')) }})) as is_converted
     from events
     group by session_id, source_relation, anonymous_id
 ),
@@ -148,7 +149,9 @@ sourced as (
     select
         *,
         case
-            when coalesce(utm_source, utm_medium) is not null then coalesce(utm_source, click_source, referrer_host)
+            when
+                coalesce(utm_source, utm_medium) is not null
+                then coalesce(utm_source, click_source, referrer_host)
             when click_id is not null then click_source
             when referrer_host is not null then referrer_host
         end as source,
@@ -188,8 +191,8 @@ channeled as (
         sourced.*,
         classified.channel as rule_channel,
         case
-            -- A visit of a known ad campaign takes the campaign's channel (its network), unless its own tags say that
-            -- it was no ad.
+            -- A visit of a known ad campaign takes the campaign's channel (its network), unless its own tags
+            -- say that it was no ad.
             when
                 sourced.campaign_channel is not null
                 and (sourced.click_id is not null or coalesce(rule_channels.is_paid, false))
@@ -226,7 +229,9 @@ final as (
         coalesce(channeled.utm_term, '(not set)') as term,
         channeled.campaign_key,
         case
-            when channeled.click_id is not null or coalesce(channels.is_paid, false) then channeled.matched_campaign_id
+            when
+                channeled.click_id is not null or coalesce(channels.is_paid, false)
+                then channeled.matched_campaign_id
         end as campaign_id,
         channeled.ad_id,
         channeled.click_id,

@@ -9,9 +9,9 @@
 with touchpoints as (
     select *
     from {{ ref('int_touchpoints') }}
-    {%- if is_rewrite() %}
+    {% if is_rewrite() %}
     where touchpoint_id in (select changed.touchpoint_id from {{ ref('int_changed_touchpoints') }} as changed)
-    {%- endif %}
+    {% endif %}
 ),
 
 tracked_clicks as (
@@ -22,8 +22,8 @@ campaign_days as (
     select * from {{ ref('int_campaign_days') }}
 ),
 
--- A day's spend over its tracked clicks, in equal parts that add up to it exactly: each is the difference of two rounded
--- running totals.
+-- A day's spend over its tracked clicks, in equal parts that add up to it exactly: each is the difference of
+-- two rounded running totals.
 shares as (
     select
         tracked_clicks.touchpoint_id,
@@ -43,7 +43,9 @@ final as (
         touchpoints.*,
         cast(
             cast(cast(shares.spend as double) * shares.place / shares.tracked_clicks as decimal(19, 4))
-            - cast(cast(shares.spend as double) * (shares.place - 1) / shares.tracked_clicks as decimal(19, 4))
+            - cast(
+                cast(shares.spend as double) * (shares.place - 1) / shares.tracked_clicks as decimal(19, 4)
+            )
             as decimal(19, 4)
         ) as allocated_spend
     from touchpoints
