@@ -197,7 +197,7 @@ def _daily_report(context: Context, days: Mapping[date, Any], changed: list[date
         last = max(days)
         stored = context.slices(DAILY_REPORT.name)
         recent = last - timedelta(days=REPORT_DAYS - 1)
-        first = min([recent, *changed, *(day for day in days if day.isoformat() not in stored)])
+        first = min([recent, *changed, *(day for day in days if not stored.get(day.isoformat()))])
     client = client_for(context.connection, "DATA_BASE_URL")
     body = {
         "dateRanges": [{"startDate": first.isoformat(), "endDate": last.isoformat()}],

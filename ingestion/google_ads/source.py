@@ -239,14 +239,19 @@ def performance(context: Context) -> Iterator[Item]:
     client, method = client_for(context.connection), setting(context.connection, "METHOD") or ""
     today = account_today(client, context, method)
     first, last = window(context, AD_PERFORMANCE.name, today)
+    # Days whose last reading was cut off by a kill: they may lie before the window.
+    torn = {*context.interrupted(AD_PERFORMANCE.name), *context.interrupted(CAMPAIGN_PERFORMANCE.name)}
+    spans = [(day, day) for day in sorted(map(date.fromisoformat, torn)) if not first <= day <= last]
     while first <= last:
         until = min(last, first + timedelta(days=DAYS_PER_QUERY - 1))
+        spans.append((first, until))
+        first = until + timedelta(days=1)
+    for start, end in spans:
         for table in (AD_PERFORMANCE, CAMPAIGN_PERFORMANCE):
-            gaql = QUERIES[table.name].format(first=first.isoformat(), last=until.isoformat())
+            gaql = QUERIES[table.name].format(first=start.isoformat(), last=end.isoformat())
             for rows in query(client, context.account, gaql, method):
                 yield Page(table.name, records=rows)
-            yield Done(table.name, dict.fromkeys(_days(first, until)))
-        first = until + timedelta(days=1)
+            yield Done(table.name, dict.fromkeys(_days(start, end)))
 
 
 def clicks(context: Context) -> Iterator[Item]:

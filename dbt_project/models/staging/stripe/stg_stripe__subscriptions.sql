@@ -3,7 +3,9 @@
 -- The vendor keeps no history of subscriptions, but invoices do: each paid line says what was bought for which time. A
 -- version is such a line, so the history is the same whatever the day of the first load. Lines of a change within a
 -- period count by their positive half (the new state until the period's end), where the subscription has one item only.
--- The trial is a version of its own, from the subscription.
+-- The trial is a version of its own, from the subscription. A subscription that goes on has no gap: a version lasts until the
+-- next one starts, and the last one stays open while the subscription is alive (its renewal may be a day from being
+-- paid), else it ends with the subscription.
 with subscriptions as (
     select * from {{ source('raw_stripe', 'subscriptions') }}
 ),
@@ -157,11 +159,19 @@ final as (
         bounded.source_relation,
         bounded.subscription_id,
         bounded.valid_from,
-        least(
-            bounded.period_end,
-            coalesce(bounded.next_from, bounded.period_end),
-            coalesce(subscriptions.ended_at, bounded.period_end)
-        ) as valid_to,
+        case
+            when bounded.status = 'trialing'
+                then least(
+                    bounded.period_end,
+                    coalesce(bounded.next_from, bounded.period_end),
+                    coalesce(subscriptions.ended_at, bounded.period_end)
+                )
+            when bounded.next_from is not null
+                then least(bounded.next_from, coalesce(subscriptions.ended_at, bounded.next_from))
+            when subscriptions.ended_at is not null then subscriptions.ended_at
+            when subscriptions.status in ('active', 'past_due', 'trialing', 'paused') then null
+            else bounded.period_end
+        end as valid_to,
         subscriptions.customer_id,
         customers.email_hash,
         customers.email_domain,
@@ -171,7 +181,11 @@ final as (
         bounded.billing_interval,
         cast(bounded.monthly_minor_units * cast({{ stripe_unit('bounded.currency') }} as double) as decimal(19, 4)) as mrr,
         upper(bounded.currency) as currency,
-        bounded.status,
+        case
+            when bounded.status = 'active' and bounded.next_from is null and subscriptions.status = 'past_due'
+                then 'past_due'
+            else bounded.status
+        end as status,
         subscriptions.trial_start,
         subscriptions.trial_end,
         subscriptions.canceled_at,
