@@ -82,7 +82,7 @@ class Project:
     ) -> None:
         """Lay the project out in `folder` with these models.
 
-        Models whose name starts with one of `left_out` are not in it; `variables` override the project's vars.
+        Models whose name starts with one of `left_out` are not in it; `variables` override the vars.
         """
         self.folder = folder
         self.warehouse = folder / "w.duckdb"
