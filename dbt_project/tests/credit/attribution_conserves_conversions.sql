@@ -37,8 +37,11 @@ expected as (
         models.model,
         conversions.*
     from conversions
-    cross join (select 'attribution_channels' as report union all select 'attribution_campaigns' as report)
-        as reports
+    cross join (
+        select 'attribution_channels' as report
+        union all
+        select 'attribution_campaigns' as report
+    ) as reports
     cross join (
         select 'conversion' as date_basis
         union all

@@ -18,7 +18,9 @@ known as (
     select
         '{{ source }}' as source,
         '{{ field }}' as field
-    {%- if not (loop.last and last_source) %} union all{% endif %}
+    {%- if not (loop.last and last_source) %}
+    union all
+    {%- endif %}
     {%- endfor %}
     {%- endfor %}
 )

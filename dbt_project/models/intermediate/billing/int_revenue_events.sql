@@ -57,7 +57,8 @@ lines as (
         country,
         subscription_id,
         opportunity_id,
-        coalesce(is_test, false) as is_test
+        coalesce(is_test, false) as is_test,
+        cast(1 as bigint) as claim_place
     from {{ ref('int_revenue_events_unioned') }}
     union all
     select
@@ -84,8 +85,37 @@ lines as (
         country,
         cast(null as {{ text_type() }}) as subscription_id,
         cast(null as {{ text_type() }}) as opportunity_id,
-        false as is_test
+        false as is_test,
+        row_number() over (
+            partition by source_relation, lower(trim(order_id)) order by occurred_at, event_id
+        ) as claim_place
     from purchases
+),
+
+-- The same line at different times: few, so that one aggregate finds them and no sort of all lines is needed
+-- (measured on 541,909 lines).
+repeated_lines as (
+    select
+        source_relation,
+        event_type,
+        order_number,
+        coalesce(product_id, '') as product_key,
+        coalesce(quantity, 0) as quantity_key,
+        amount,
+        min(occurred_at) as first_line_at
+    from lines
+    where not is_web_claim and event_type in ('order', 'invoice') and order_number is not null
+    group by
+        source_relation, event_type, order_number, coalesce(product_id, ''), coalesce(quantity, 0), amount
+    having {{ hours_between('min(occurred_at)', 'max(occurred_at)') }} >= 1
+),
+
+refund_claims as (
+    select distinct
+        original_order_number,
+        source_relation
+    from lines
+    where event_type = 'refund' and original_order_number is not null
 ),
 
 -- One claim: what one source says about one order number.
@@ -122,7 +152,7 @@ claim_groups as (
                 when
                     previous_claimed_at is null
                     or {{ days_between('previous_claimed_at', 'claimed_at') }}
-                    > {{ var('order_claim_window_days', 14) }}
+                    > {{ var('order_claim_window_days') }}
                     then 1
                 else 0
             end
@@ -178,18 +208,8 @@ placed as (
             when lines.event_type = 'refund' then lines.original_order_number
             else lines.order_number
         end as spoken_order_number,
-        min(lines.occurred_at) over (
-            partition by
-                lines.source_relation, lines.is_web_claim, lines.event_type, lines.order_number,
-                lines.product_id, lines.quantity, lines.amount
-        ) as first_such_line_at,
-        min(lines.occurred_at) over (
-            partition by lines.source_relation, lines.is_web_claim, lines.event_type, lines.order_number
-        ) as first_line_at,
-        row_number() over (
-            partition by lines.source_relation, lines.is_web_claim, lines.event_type, lines.order_number
-            order by lines.occurred_at, lines.revenue_event_id
-        ) as line_number,
+        repeated_lines.first_line_at,
+        refund_claims.source_relation is not null as counted_relation_refunds,
         max(case when lines.event_type = 'order' and not lines.is_web_claim then 1 else 0 end) over ()
             as billing_reports_orders
     from lines
@@ -207,15 +227,19 @@ placed as (
             and lines.event_type = 'refund'
     left join lone_orders as lone
         on lines.original_order_number = lone.order_number and lines.event_type = 'refund'
-),
-
-refunded as (
-    select
-        *,
-        max(case when event_type = 'refund' and counted_relation = source_relation then 1 else 0 end) over (
-            partition by spoken_order_number, counted_relation
-        ) = 1 as counted_relation_refunds
-    from placed
+    left join refund_claims
+        on
+            lines.original_order_number = refund_claims.original_order_number
+            and coalesce(own.counted_relation, lone.counted_relation) = refund_claims.source_relation
+    left join repeated_lines
+        on
+            lines.source_relation = repeated_lines.source_relation
+            and not lines.is_web_claim
+            and lines.event_type = repeated_lines.event_type
+            and lines.order_number = repeated_lines.order_number
+            and coalesce(lines.product_id, '') = repeated_lines.product_key
+            and coalesce(lines.quantity, 0) = repeated_lines.quantity_key
+            and lines.amount = repeated_lines.amount
 ),
 
 judged as (
@@ -228,12 +252,8 @@ judged as (
                 event_type in ('order', 'invoice')
                 and (counted_relation != source_relation or is_counted_web_claim != is_web_claim)
                 then 'duplicate_claim'
-            when is_web_claim and order_number is not null and line_number > 1 then 'repeated_line'
-            when
-                event_type in ('order', 'invoice')
-                and order_number is not null
-                and {{ hours_between('first_such_line_at', 'occurred_at') }} >= 1
-                then 'repeated_line'
+            when is_web_claim and order_number is not null and claim_place > 1 then 'repeated_line'
+            when {{ hours_between('first_line_at', 'occurred_at') }} >= 1 then 'repeated_line'
             when is_web_claim and order_number is null and billing_reports_orders = 1
                 then 'unidentified_claim'
             when
@@ -241,7 +261,7 @@ judged as (
                 and counted_relation_refunds
                 then 'duplicate_claim'
         end as excluded_reason
-    from refunded
+    from placed
 ),
 
 opportunity_references as (

@@ -136,7 +136,7 @@ final as (
         coalesce(current_subscriptions.current_mrr, 0) as current_mrr,
         coalesce(
             current_subscriptions.current_mrr > 0
-            or {{ days_between('joined.latest_paid_at', as_of()) }} <= {{ var('customer_active_days', 365) }},
+            or {{ days_between('joined.latest_paid_at', as_of()) }} <= {{ var('customer_active_days') }},
             false
         ) as is_active
     from joined

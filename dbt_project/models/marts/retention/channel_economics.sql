@@ -191,6 +191,6 @@ select
     end as payback_months,
     cast({{ safe_divide('lifetime_margin', 'new_customers') }} as decimal(19, 4)) as realised_ltv,
     {{ safe_divide('lifetime_margin', 'loaded_cost') }} as ltv_to_cac,
-    {{ date_diff_days('period_end', as_of_date()) }} >= {{ var('economics_mature_after_days', 90) }}
+    {{ date_diff_days('period_end', as_of_date()) }} >= {{ var('economics_mature_after_days') }}
         as is_mature
 from final

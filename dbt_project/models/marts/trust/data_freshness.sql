@@ -35,5 +35,5 @@ select
         when hours_since_latest_record > 0 then hours_since_latest_record
         else 0.0
     end as hours_since_latest_record,
-    coalesce(hours_since_latest_record > {{ var('freshness_hours', 72) }}, false) as is_stale
+    coalesce(hours_since_latest_record > {{ var('freshness_hours') }}, false) as is_stale
 from final
