@@ -3,7 +3,8 @@ parent.
 
 Reads one JSON command per line: {"folder", "data", "kill"}; answers one line with the child's exit status
 (negative: its signal).
-kill: null; {"after": seconds}; {"job": n} = right after the n-th load job's commit, before dlt notes it.
+kill: null; {"after": seconds}; {"job": n} = right after the n-th load job's commit, before dlt notes it;
+{"file_size": bytes} = no file may grow beyond that, as on a full disk.
 """
 
 from __future__ import annotations
