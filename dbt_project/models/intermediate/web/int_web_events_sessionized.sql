@@ -75,44 +75,46 @@ tagged as (
     from web_events
 ),
 
-signed as (
+-- Windows run over narrow rows, and the cutting only over events that no tool gave a session id: sorting
+-- whole events took several times as long.
+cut_events as (
     select
-        *,
+        source_relation,
+        anonymous_id,
+        event_id,
+        occurred_at,
+        user_id,
+        email_hash,
         case
             when coalesce(utm_source, utm_medium, utm_campaign, click_id) is not null
                 then
                     coalesce(lower(utm_source), '') || chr(31) || coalesce(lower(utm_medium), '') || chr(31)
                     || coalesce(lower(utm_campaign), '') || chr(31) || coalesce(click_id, '')
-        end as campaign_signature,
-        lag(occurred_at) over visitor_order as previous_at
+        end as campaign_signature
     from tagged
-    -- Events with a session id of their tool keep it; the others are cut among themselves.
-    window visitor_order as (
-        partition by source_relation, anonymous_id, case when session_id is null then 1 else 0 end
-        order by occurred_at, event_id
-    )
+    where session_id is null
 ),
 
 signature_groups as (
     select
         *,
+        lag(occurred_at) over (
+            partition by source_relation, anonymous_id
+            order by occurred_at, event_id
+        ) as previous_at,
         count(campaign_signature) over (
-            partition by source_relation, anonymous_id, case when session_id is null then 1 else 0 end
+            partition by source_relation, anonymous_id
             order by occurred_at, event_id
             rows between unbounded preceding and current row
         ) as signature_number
-    from signed
+    from cut_events
 ),
 
 signatures as (
     select
         *,
         max(campaign_signature) over (
-            partition by
-                source_relation,
-                anonymous_id,
-                case when session_id is null then 1 else 0 end,
-                signature_number
+            partition by source_relation, anonymous_id, signature_number
         ) as latest_signature
     from signature_groups
 ),
@@ -121,17 +123,14 @@ starts as (
     select
         *,
         case
-            when session_id is not null then 0
             when previous_at is null then 1
-            when
-                {{ seconds_between('previous_at', 'occurred_at') }} > {{ var('session_gap_minutes') }} * 60
+            when {{ seconds_between('previous_at', 'occurred_at') }} > 60 * {{ var('session_gap_minutes') }}
                 then 1
             when
                 campaign_signature is not null
                 and campaign_signature <> coalesce(
                     lag(latest_signature) over (
-                        partition by
-                            source_relation, anonymous_id, case when session_id is null then 1 else 0 end
+                        partition by source_relation, anonymous_id
                         order by occurred_at, event_id
                     ), ''
                 )
@@ -145,7 +144,7 @@ numbered as (
     select
         *,
         sum(is_start) over (
-            partition by source_relation, anonymous_id, case when session_id is null then 1 else 0 end
+            partition by source_relation, anonymous_id
             order by occurred_at, event_id
             rows between unbounded preceding and current row
         ) as cut_number
@@ -154,66 +153,109 @@ numbered as (
 
 keyed as (
     select
-        *,
-        case
-            when session_id is not null then 'tool' || chr(31) || session_id
-            else 'cut' || chr(31) || first_value(event_id) over (
-                    partition by
-                        source_relation,
-                        anonymous_id,
-                        case when session_id is null then 1 else 0 end,
-                        cut_number
-                    order by occurred_at, event_id
-                )
-        end as session_key
+        source_relation,
+        anonymous_id,
+        event_id,
+        occurred_at,
+        user_id,
+        email_hash,
+        'tool' || chr(31) || session_id as session_key
+    from tagged
+    where session_id is not null
+    union all
+    select
+        source_relation,
+        anonymous_id,
+        event_id,
+        occurred_at,
+        user_id,
+        email_hash,
+        'cut' || chr(31) || first_value(event_id) over (
+            partition by source_relation, anonymous_id, cut_number
+            order by occurred_at, event_id
+        ) as session_key
     from numbered
 ),
 
-sessions as (
+identified as (
     select
-        *,
+        source_relation,
+        anonymous_id,
+        event_id,
+        occurred_at,
+        user_id,
+        email_hash,
         {{ surrogate_key(['source_relation', 'anonymous_id', 'session_key']) }} as own_session_id
     from keyed
 ),
 
 placed as (
     select
-        *,
-        row_number() over (partition by own_session_id order by occurred_at, event_id) as event_number,
-        min(user_id) over (partition by own_session_id) as session_user_id,
-        min(email_hash) over (partition by own_session_id) as session_email_hash
-    from sessions
+        source_relation,
+        event_id,
+        own_session_id,
+        row_number() over (
+            partition by own_session_id
+            order by occurred_at, event_id
+        ) as event_number
+    from identified
+),
+
+shared_cookies as (
+    select
+        source_relation,
+        identifier
+    from identity_map
+    where identifier_kind = 'cookie' and is_shared
+),
+
+-- Who was logged in at any time of a session on a shared device.
+session_owners as (
+    select
+        identified.own_session_id,
+        min(identified.user_id) as session_user_id,
+        min(identified.email_hash) as session_email_hash
+    from identified
+    inner join shared_cookies
+        on
+            identified.source_relation = shared_cookies.source_relation
+            and identified.anonymous_id = shared_cookies.identifier
+    group by identified.own_session_id
 ),
 
 final as (
     select
-        placed.*,
+        tagged.*,
+        placed.own_session_id,
+        placed.event_number,
         -- A shared cookie joins nobody: its events belong to whoever is logged in.
         case
             when cookies.is_shared
                 then coalesce(users.person_id, session_users.person_id, emails.person_id, cookies.person_id)
             else cookies.person_id
         end as person_id
-    from placed
+    from tagged
+    inner join placed
+        on tagged.source_relation = placed.source_relation and tagged.event_id = placed.event_id
     inner join identity_map as cookies
         on
-            cookies.identifier = placed.anonymous_id
-            and cookies.identifier_type = {{ identifier_type('cookie', 'placed.source_relation') }}
+            cookies.identifier_kind = 'cookie'
+            and tagged.anonymous_id = cookies.identifier
+            and tagged.source_relation = cookies.source_relation
+    left join session_owners on placed.own_session_id = session_owners.own_session_id
     left join identity_map as users
         on
             cookies.is_shared
-            and users.identifier = placed.user_id
-            and users.identifier_type = 'user_id'
+            and users.identifier_kind = 'user_id'
+            and tagged.user_id = users.identifier
     left join identity_map as session_users
         on
-            cookies.is_shared
-            and session_users.identifier = placed.session_user_id
-            and session_users.identifier_type = 'user_id'
+            session_users.identifier_kind = 'user_id'
+            and session_owners.session_user_id = session_users.identifier
     left join identity_map as emails
         on
-            cookies.is_shared
-            and emails.identifier = placed.session_email_hash
-            and emails.identifier_type = 'email'
+            emails.identifier_kind = 'email'
+            and session_owners.session_email_hash = emails.identifier
 )
 
 select
