@@ -316,7 +316,6 @@ class Extraction:
         rows = self._quarantine_table()
         if rows.num_rows or QUARANTINE not in self.stored.tables:
             yield rows
-        self.close()
 
     # -- the whole
 
@@ -623,7 +622,8 @@ class _TableRun:
 
 
 class _Stored:
-    """What the warehouse holds of this connection: open during extraction, closed before dlt loads."""
+    """What the warehouse holds of this connection. It stays open while dlt loads: dlt opens the file for each
+    job, and opening one that this process has open already costs next to nothing."""
 
     def __init__(self, paths: Paths, connection: Connection) -> None:
         self.pseudonyms = Pseudonyms.for_folder(paths.key_file)
