@@ -205,6 +205,9 @@ def _events(
     translator = Translator()
     metadata = Metadata(manifest, target, warehouse)
     for content in result.events:
+        if content["data"]["node_info"]["unique_id"] not in manifest["nodes"]:
+            context.log.warning("The dbt project has changed since it was loaded: reload the definitions.")
+            continue
         message = DbtCoreCliEventMessage(raw_event=content, event_history_metadata={})
         for event in message.to_default_asset_events(
             manifest=manifest, dagster_dbt_translator=translator, context=context, target_path=target

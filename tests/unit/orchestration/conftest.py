@@ -67,7 +67,7 @@ class Shop:
         )
 
 
-@pytest.fixture()
+@pytest.fixture
 def shop(monkeypatch: pytest.MonkeyPatch) -> Shop:
     """The shop, registered as the only system, with the small dbt project in the real one's place."""
     made = Shop()
@@ -78,7 +78,7 @@ def shop(monkeypatch: pytest.MonkeyPatch) -> Shop:
     return made
 
 
-@pytest.fixture()
+@pytest.fixture
 def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paths]:
     """A data folder of its own."""
     folder = Paths(tmp_path / "a data folder").create()
