@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dagster import AssetSelection, Definitions, definitions
+from dagster import AssetSelection, Definitions, definitions, in_process_executor
 
 from ingestion.settings import Paths, connections, project_vars
 from orchestration import publication, transform
@@ -47,6 +47,7 @@ def build_defs(
         jobs=[*jobs, *build_backfill_jobs(grouped)],
         schedules=build_schedules(jobs, str(project_vars(paths)["reporting_time_zone"])),
         sensors=build_sensors(paths),
+        executor=in_process_executor,  # a process a step costs 15 s each, and the lock belongs to one process
         resources={"house": House(data_dir=str(paths.data_dir)), **(resource_overrides or {})},
     )
 

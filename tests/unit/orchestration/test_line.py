@@ -224,7 +224,8 @@ def test_building_definitions_opens_no_warehouse(shop: Shop, paths: Paths) -> No
 def test_a_busy_warehouse_is_said_at_once_and_a_killed_holder_frees_it(paths: Paths) -> None:
     code = (
         "import sys, time; sys.path.insert(0, sys.argv[2]);"
-        "from pathlib import Path; from ingestion.settings import Paths; from ingestion.warehouse import writer_lock\n"
+        "from pathlib import Path; from ingestion.settings import Paths;"
+        "from ingestion.warehouse import writer_lock\n"
         "with writer_lock(Paths(Path(sys.argv[1]))):\n    print('held', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Publishing: a reader sees the old or the new file, never a mixture, never an error; not even at a kill -9."""
+"""Publishing: a reader sees the old or the new file, never a mixture or an error, not even at a kill -9."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def make_candidate(file: Path, version: int, rows: int = 1000) -> duckdb.DuckDBP
         )
     connection.execute("create schema if not exists raw_shop")
     connection.execute(
-        f"create or replace table raw_shop.orders as select 'a@example.com' as email, '{version}.5' as _dlt_load_id"
+        "create or replace table raw_shop.orders as"
+        f" select 'a@example.com' as email, '{version}.5' as _dlt_load_id"
     )
     ledger.prepare(connection)
     build = ledger.begin_build(connection, f"run-{version}", AS_OF, "hash")
