@@ -49,7 +49,8 @@ with counted as (
     {% for entity, measure, column, moment in sums if provides('files', entity) -%}
     union all
     select
-        source_relation, '{{ entity }}' as entity, '{{ measure }}' as measure, cast({{ moment }} as date) as date,
+        source_relation, '{{ entity }}' as entity, '{{ measure }}' as measure,
+        cast({{ moment }} as date) as date,
         upper(currency) as currency, sum({{ column }}) as total, max(_load_id) as _dlt_load_id
     from {{ ref('stg_files__' ~ entity) }}
     group by source_relation, cast({{ moment }} as date), upper(currency)

@@ -1,6 +1,7 @@
 {{ config(enabled=provides('ga4', 'control_totals')) }}
 
--- Three voices on the same days: the export's own rows, its rows without a client id, and the reporting API's counts.
+-- Three voices on the same days: the export's own rows, its rows without a client id, and the reporting
+-- API's counts.
 with events as (
     select * from {{ source('raw_ga4', 'events') }}
 ),
@@ -35,14 +36,16 @@ final as (
     select source_relation, 'rows' as measure, date, identified as total, _dlt_load_id, null as _slice
     from counted
     union all
-    select source_relation, 'rows_without_client_id' as measure, date, unidentified as total, _dlt_load_id, null as _slice
+    select source_relation, 'rows_without_client_id' as measure, date, unidentified as total, _dlt_load_id,
+    null as _slice
     from counted
     where unidentified > 0
     union all
     select source_relation, 'reported_events' as measure, date, events as total, _dlt_load_id, null as _slice
     from reported
     union all
-    select source_relation, 'reported_purchase_revenue' as measure, date, purchase_revenue as total, _dlt_load_id, null as _slice
+    select source_relation, 'reported_purchase_revenue' as measure, date, purchase_revenue as total,
+    _dlt_load_id, null as _slice
     from reported
 )
 

@@ -1,7 +1,9 @@
 {{ config(enabled=provides('ga4', 'web_events')) }}
 
--- Events without a client id (consent refused under consent mode, no cookie) belong to nobody and are left out; the
--- control totals count them apart. E-mail addresses do not occur in this export: the vendor forbids them.
+{% set bots = "'bot|crawl|spider|slurp|headless|lighthouse|phantomjs|pingdom|monitor|scrap'" %}
+-- Events without a client id (consent refused under consent mode, no cookie) belong to nobody and are left
+-- out; the control totals count them apart. E-mail addresses do not occur in this export: the vendor
+-- forbids them.
 with events as (
     select * from {{ source('raw_ga4', 'events') }}
     where client_id is not null
@@ -43,7 +45,7 @@ final as (
         item_id,
         coalesce(purchase_revenue, param_value) as event_value,
         coalesce(
-            {{ regex_matches("lower(coalesce(user_agent, '') || ' ' || coalesce(browser, ''))", "'" ~ var('ga4_bot_pattern', 'bot|crawl|spider|slurp|headless|lighthouse|phantomjs|pingdom|monitor|scrap') ~ "'") }},
+            {{ regex_matches("lower(coalesce(user_agent, '') || ' ' || coalesce(browser, ''))", bots) }},
             false
         ) as is_bot,
         _slice,
@@ -77,7 +79,8 @@ final as (
     'country': 'country',
     'is_bot': 'is_bot',
     'is_internal': "coalesce(traffic_type = 'internal', false)",
-    'consent_analytics': "case lower(analytics_storage) when 'yes' then 'granted' when 'no' then 'denied' end",
+    'consent_analytics': "case lower(analytics_storage) when 'yes' then 'granted' when 'no'
+        then 'denied' end",
     'consent_ads': "case lower(ads_storage) when 'yes' then 'granted' when 'no' then 'denied' end",
     'order_id': 'order_id',
     'product_id': 'item_id',

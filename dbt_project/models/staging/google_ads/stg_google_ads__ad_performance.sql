@@ -1,7 +1,8 @@
 {{ config(enabled=provides('google_ads', 'ad_performance')) }}
 
--- Ads' rows as they are, and the rest of each campaign that no ad accounts for: Performance Max has no ad groups and no
--- ads, so that its whole spend is such a rest. Together they are the campaigns' totals, to the micro.
+-- Ads' rows as they are, and the rest of each campaign that no ad accounts for: Performance Max has no ad
+-- groups and no ads, so that its whole spend is such a rest. Together they are the campaigns' totals, to
+-- the micro.
 with ad_rows as (
     select * from {{ source('raw_google_ads', 'ad_performance') }}
 ),
@@ -57,8 +58,10 @@ campaign_rests as (
         round(coalesce(campaign_rows.conversions, 0) - coalesce(ad_totals.conversions, 0), 6) as conversions,
         round(coalesce(campaign_rows.conversions_value, 0) - coalesce(ad_totals.conversions_value, 0), 4)
             as conversions_value,
-        coalesce(greatest(campaign_rows._dlt_load_id, ad_totals._dlt_load_id), campaign_rows._dlt_load_id, ad_totals._dlt_load_id)
-            as _dlt_load_id
+        greatest(
+            coalesce(campaign_rows._dlt_load_id, ad_totals._dlt_load_id),
+            coalesce(ad_totals._dlt_load_id, campaign_rows._dlt_load_id)
+        ) as _dlt_load_id
     from campaign_rows
     full outer join ad_totals
         on
@@ -127,7 +130,8 @@ named as (
         ad_groups.name as ad_group_name,
         ads.name as ad_name,
         cast(performance.date as {{ text_type() }}) as _slice,
-        -- A renamed campaign or ad changes rows of old days too: the newest load that had a part in the row.
+        -- A renamed campaign or ad changes rows of old days too: the newest load that had a part in the
+        -- row.
         greatest(
             performance._dlt_load_id,
             coalesce(customers._dlt_load_id, performance._dlt_load_id),
@@ -138,9 +142,11 @@ named as (
     from performance
     left join customers on performance.source_relation = customers.source_relation
     left join campaigns
-        on performance.source_relation = campaigns.source_relation and performance.campaign_id = campaigns.campaign_id
+        on performance.source_relation = campaigns.source_relation
+            and performance.campaign_id = campaigns.campaign_id
     left join ad_groups
-        on performance.source_relation = ad_groups.source_relation and performance.ad_group_id = ad_groups.ad_group_id
+        on performance.source_relation = ad_groups.source_relation
+            and performance.ad_group_id = ad_groups.ad_group_id
     left join ads
         on
             performance.source_relation = ads.source_relation

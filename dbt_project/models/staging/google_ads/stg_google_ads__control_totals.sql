@@ -1,6 +1,7 @@
 {{ config(enabled=provides('google_ads', 'control_totals')) }}
 
--- Counted on the campaigns' rows alone: what the platform says that was spent, whatever the ads' rows add up to.
+-- Counted on the campaigns' rows alone: what the platform says that was spent, whatever the ads' rows add
+-- up to.
 with campaign_rows as (
     select * from {{ source('raw_google_ads', 'campaign_performance') }}
 ),

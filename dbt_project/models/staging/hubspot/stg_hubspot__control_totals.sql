@@ -1,6 +1,7 @@
 {{ config(enabled=provides('hubspot', 'control_totals')) }}
 
--- Rows per entity and day of its own time, counted as staged; the amounts of deals on the day of their creation.
+-- Rows per entity and day of its own time, counted as staged; the amounts of deals on the day of their
+-- creation.
 {% set entities = [
     ('crm_contacts', 'created_at'),
     ('crm_accounts', 'created_at'),

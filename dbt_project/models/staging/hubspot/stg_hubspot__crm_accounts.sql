@@ -4,7 +4,7 @@ with companies as (
     select * from {{ source('raw_hubspot', 'companies') }}
 ),
 
-merges as (
+merged as (
     select * from {{ ref('stg_hubspot__merges') }}
     where object_type = 'companies'
 ),
@@ -32,10 +32,10 @@ records as (
         cast(null as timestamp) as merged_at,
         companies._dlt_load_id
     from companies
-    left join merges
-        on companies.source_relation = merges.source_relation and companies.company_id = merges.merged_id
+    left join merged
+        on companies.source_relation = merged.source_relation and companies.company_id = merged.merged_id
     left join country_names on lower(companies.country) = country_names.name
-    where merges.merged_id is null
+    where merged.merged_id is null
     union all
     select
         source_relation,
@@ -54,7 +54,7 @@ records as (
         into_id as merged_into_id,
         merged_at,
         _dlt_load_id
-    from merges
+    from merged
 ),
 
 final as (

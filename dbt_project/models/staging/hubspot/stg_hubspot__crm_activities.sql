@@ -1,7 +1,8 @@
 {{ config(enabled=provides('hubspot', 'crm_activities')) }}
 
--- A task's own time is when it was done, else when it was made; its due time is what it was scheduled for. An activity
--- with several people counts for the primary, else the oldest of them. Archived activities are left out.
+-- A task's own time is when it was done, else when it was made; its due time is what it was scheduled for.
+-- An activity with several people counts for the primary, else the oldest of them. Archived activities are
+-- left out.
 {% set outcomes = {
     'f240bbac-87c9-4f6e-bf70-924b57d47db7': 'connected',
     '9d9162e7-6cf3-4944-bf63-4dff82258764': 'busy',
@@ -16,7 +17,8 @@ with choices as (
 
 activities as (
     select
-        source_relation, activity_id, 'calls' as vendor_type, 'call' as activity_type, lower(direction) as direction,
+        source_relation, activity_id, 'calls' as vendor_type, 'call' as activity_type,
+        lower(direction) as direction,
         coalesce(occurred_at, created_at) as occurred_at, cast(null as timestamp) as scheduled_for, owner_id,
         case disposition
             {% for guid, outcome in outcomes.items() -%}
@@ -28,15 +30,19 @@ activities as (
     from {{ source('raw_hubspot', 'calls') }}
     union all
     select
-        source_relation, activity_id, 'meetings' as vendor_type, 'meeting' as activity_type, null as direction,
-        coalesce(starts_at, occurred_at, created_at) as occurred_at, coalesce(starts_at, occurred_at) as scheduled_for,
+        source_relation, activity_id, 'meetings' as vendor_type, 'meeting' as activity_type,
+        null as direction,
+        coalesce(starts_at, occurred_at, created_at) as occurred_at,
+        coalesce(starts_at, occurred_at) as scheduled_for,
         owner_id, lower(outcome) as outcome, object_source, object_source_label, archived, _dlt_load_id
     from {{ source('raw_hubspot', 'meetings') }}
     union all
     select
         source_relation, activity_id, 'emails' as vendor_type, 'email' as activity_type,
-        case when direction = 'EMAIL' then 'outbound' when direction is not null then 'inbound' end as direction,
-        coalesce(occurred_at, created_at) as occurred_at, null as scheduled_for, owner_id, lower(status) as outcome,
+        case when direction = 'EMAIL' then 'outbound' when direction is not null
+            then 'inbound' end as direction,
+        coalesce(occurred_at, created_at) as occurred_at, null as scheduled_for, owner_id,
+        lower(status) as outcome,
         object_source, object_source_label, archived, _dlt_load_id
     from {{ source('raw_hubspot', 'emails') }}
     union all
@@ -48,7 +54,8 @@ activities as (
     union all
     select
         source_relation, activity_id, 'communications' as vendor_type, 'social_message' as activity_type,
-        'outbound' as direction, coalesce(occurred_at, created_at) as occurred_at, null as scheduled_for, owner_id,
+        'outbound' as direction, coalesce(occurred_at, created_at) as occurred_at, null as scheduled_for,
+        owner_id,
         lower(channel_type) as outcome, object_source, object_source_label, archived, _dlt_load_id
     from {{ source('raw_hubspot', 'communications') }}
 ),

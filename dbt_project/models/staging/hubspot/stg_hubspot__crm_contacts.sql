@@ -1,12 +1,12 @@
 {{ config(enabled=provides('hubspot', 'crm_contacts')) }}
 
--- A merged contact is the same stub whether it was loaded before the merge or never seen: its id, the moment of the
--- merge and the survivor.
+-- A merged contact is the same stub whether it was loaded before the merge or never seen: its id, the
+-- moment of the merge and the survivor.
 with contacts as (
     select * from {{ source('raw_hubspot', 'contacts') }}
 ),
 
-merges as (
+merged as (
     select * from {{ ref('stg_hubspot__merges') }}
     where object_type = 'contacts'
 ),
@@ -40,7 +40,9 @@ records as (
         contacts.job_title,
         case
             when contacts.client_ids is not null
-                then '["' || replace(replace(replace(contacts.client_ids, '"', ''), ' ', ''), ';', '","') || '"]'
+                then
+                    '["' || replace(replace(replace(contacts.client_ids, '"', ''), ' ', ''), ';', '","')
+                    || '"]'
         end as anonymous_ids,
         contacts.user_id,
         coalesce(contacts.archived, false) as is_deleted,
@@ -48,12 +50,12 @@ records as (
         contacts.properties,
         contacts._dlt_load_id
     from contacts
-    left join merges
-        on contacts.source_relation = merges.source_relation and contacts.contact_id = merges.merged_id
+    left join merged
+        on contacts.source_relation = merged.source_relation and contacts.contact_id = merged.merged_id
     left join choices
         on contacts.source_relation = choices.source_relation and contacts.contact_id = choices.from_id
     left join country_names on lower(contacts.country) = country_names.name
-    where merges.merged_id is null
+    where merged.merged_id is null
     union all
     select
         source_relation,
@@ -73,7 +75,7 @@ records as (
         into_id as merged_into_id,
         null as properties,
         _dlt_load_id
-    from merges
+    from merged
 ),
 
 final as (

@@ -1,7 +1,8 @@
 {{ config(enabled=provides('hubspot', 'crm_opportunities')) }}
 
--- The vendor keeps one close date: expected while the deal is open, actual afterwards. closed_at is the moment at which
--- the deal entered the closing stage where it stands, from its history; without one, the close date.
+-- The vendor keeps one close date: expected while the deal is open, actual afterwards. closed_at is the
+-- moment at which the deal entered the closing stage where it stands, from its history; without one, the
+-- close date.
 with deals as (
     select * from {{ source('raw_hubspot', 'deals') }}
 ),
@@ -11,7 +12,7 @@ stage_changes as (
     where field = 'stage'
 ),
 
-merges as (
+merged as (
     select * from {{ ref('stg_hubspot__merges') }}
     where object_type = 'deals'
 ),
@@ -81,9 +82,9 @@ records as (
         cast(null as timestamp) as merged_at,
         deals._dlt_load_id
     from deals
-    left join merges
-        on deals.source_relation = merges.source_relation and deals.deal_id = merges.merged_id
-    left join merges as renewed
+    left join merged
+        on deals.source_relation = merged.source_relation and deals.deal_id = merged.merged_id
+    left join merged as renewed
         on deals.source_relation = renewed.source_relation and deals.renewed_deal_id = renewed.merged_id
     left join company_merges
         on
@@ -93,7 +94,7 @@ records as (
         on deals.source_relation = choices.source_relation and deals.deal_id = choices.from_id
     left join entered
         on deals.source_relation = entered.source_relation and deals.deal_id = entered.deal_id
-    where merges.merged_id is null
+    where merged.merged_id is null
     union all
     select
         source_relation,
@@ -110,8 +111,10 @@ records as (
         null as closed_at,
         false as is_closed,
         false as is_won,
-        {% for name in ['won_reason', 'lost_reason', 'competitor', 'owner_id', 'probability', 'forecast_category',
-            'next_step', 'opportunity_type', 'contract_start', 'contract_end', 'renewed_deal_id', 'sourced_by',
+        {% for name in ['won_reason', 'lost_reason', 'competitor', 'owner_id', 'probability',
+            'forecast_category',
+            'next_step', 'opportunity_type', 'contract_start', 'contract_end', 'renewed_deal_id',
+            'sourced_by',
             'partner_company_id'] -%}
         null as {{ name }},
         {% endfor -%}
@@ -121,7 +124,7 @@ records as (
         into_id as merged_into_id,
         merged_at,
         _dlt_load_id
-    from merges
+    from merged
 ),
 
 final as (

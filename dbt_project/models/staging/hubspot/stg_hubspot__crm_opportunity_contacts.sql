@@ -9,7 +9,7 @@ deals as (
     select * from {{ source('raw_hubspot', 'deals') }}
 ),
 
-merges as (
+merged as (
     select * from {{ ref('stg_hubspot__merges') }}
     where object_type = 'deals'
 ),
@@ -25,8 +25,8 @@ final as (
         null as _slice
     from links
     inner join deals on links.source_relation = deals.source_relation and links.from_id = deals.deal_id
-    left join merges on links.source_relation = merges.source_relation and links.from_id = merges.merged_id
-    where merges.merged_id is null
+    left join merged on links.source_relation = merged.source_relation and links.from_id = merged.merged_id
+    where merged.merged_id is null
 )
 
 {{ conform('crm_opportunity_contacts', 'final', provided={

@@ -23,7 +23,9 @@ primary_teams as (
     select
         source_relation,
         owner_id,
-        max(case when {{ json_text('team', 'primary') }} = 'true' then {{ json_text('team', 'name') }} end) as team
+        max(
+            case when {{ json_text('team', 'primary') }} = 'true' then {{ json_text('team', 'name') }} end
+        ) as team
     from exploded
     group by source_relation, owner_id
 ),

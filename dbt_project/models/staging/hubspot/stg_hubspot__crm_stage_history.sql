@@ -1,7 +1,8 @@
 {{ config(enabled=provides('hubspot', 'crm_stage_history')) }}
 
--- The history of merged records is left out: a portal that is read after the merge no longer has it. A manual forecast
--- category stands above the computed one, so where a deal has both, the manual one's changes count.
+-- The history of merged records is left out: a portal that is read after the merge no longer has it. A
+-- manual forecast category stands above the computed one, so where a deal has both, the manual one's
+-- changes count.
 with contact_changes as (
     select * from {{ source('raw_hubspot', 'contacts_history') }}
 ),
@@ -10,7 +11,7 @@ deal_changes as (
     select * from {{ source('raw_hubspot', 'deals_history') }}
 ),
 
-merges as (
+merged as (
     select * from {{ ref('stg_hubspot__merges') }}
 ),
 
@@ -44,7 +45,8 @@ changes as (
         'opportunity' as object_type,
         deal_changes.deal_id as object_id,
         case
-            when deal_changes.field = 'manual_forecast_category' then 'forecast_category' else deal_changes.field
+            when deal_changes.field = 'manual_forecast_category' then 'forecast_category'
+                else deal_changes.field
         end as field,
         case
             when deal_changes.field = 'close_date' then substr(coalesce(deal_changes.value, ''), 1, 10)
@@ -81,12 +83,12 @@ final as (
         changes._dlt_load_id,
         null as _slice
     from changes
-    left join merges
+    left join merged
         on
-            changes.source_relation = merges.source_relation
-            and changes.vendor_type = merges.object_type
-            and changes.object_id = merges.merged_id
-    where merges.merged_id is null
+            changes.source_relation = merged.source_relation
+            and changes.vendor_type = merged.object_type
+            and changes.object_id = merged.merged_id
+    where merged.merged_id is null
 )
 
 {{ conform('crm_stage_history', 'final', provided=[

@@ -1,7 +1,8 @@
 {{ config(enabled=provides('hubspot', 'crm_contacts')) }}
 
--- The association lists of all records, one row a link. Links to merged records lead to the survivor, links to archived
--- or unknown ones are left out: the vendor does the same, but does not touch the record that holds the link.
+-- The association lists of all records, one row a link. Links to merged records lead to the survivor, links
+-- to archived or unknown ones are left out: the vendor does the same, but does not touch the record that
+-- holds the link.
 {% set holders = [
     ('contacts', 'contact_id', ['companies']),
     ('deals', 'deal_id', ['contacts', 'companies']),
@@ -12,7 +13,7 @@
     ('communications', 'activity_id', ['contacts', 'companies', 'deals']),
 ] %}
 {% set targets = {'contacts': 'contact_id', 'companies': 'company_id', 'deals': 'deal_id'} %}
-with merges as (
+with merged as (
     select * from {{ ref('stg_hubspot__merges') }}
 ),
 
@@ -23,12 +24,12 @@ standing as (
         '{{ type }}' as object_type,
         records.{{ id }} as object_id
     from {{ source('raw_hubspot', type) }} as records
-    left join merges
+    left join merged
         on
-            records.source_relation = merges.source_relation
-            and merges.object_type = '{{ type }}'
-            and records.{{ id }} = merges.merged_id
-    where not coalesce(records.archived, false) and merges.merged_id is null
+            records.source_relation = merged.source_relation
+            and merged.object_type = '{{ type }}'
+            and records.{{ id }} = merged.merged_id
+    where not coalesce(records.archived, false) and merged.merged_id is null
     {% if not loop.last %}union all{% endif %}
     {% endfor -%}
 ),
@@ -67,15 +68,15 @@ resolved as (
         named.from_type,
         named.from_id,
         named.to_type,
-        coalesce(merges.into_id, named.to_id) as to_id,
+        coalesce(merged.into_id, named.to_id) as to_id,
         named.labels
     from named
-    left join merges
+    left join merged
         on
-            named.source_relation = merges.source_relation
-            and named.to_type = merges.object_type
-            and named.to_id = merges.merged_id
-    left join merges as merged_holders
+            named.source_relation = merged.source_relation
+            and named.to_type = merged.object_type
+            and named.to_id = merged.merged_id
+    left join merged as merged_holders
         on
             named.source_relation = merged_holders.source_relation
             and named.from_type = merged_holders.object_type
@@ -90,12 +91,14 @@ final as (
         resolved.from_id,
         resolved.to_type,
         resolved.to_id,
-        -- "Primary", and for the labels of contacts whatever name the portal gives: the first in the alphabet.
+        -- "Primary", and for the labels of contacts whatever name the portal gives: the first in the
+        -- alphabet.
         max(case when lower(resolved.labels) like '%"primary%' then 1 else 0 end) = 1 as is_primary,
         min(
             nullif(
                 regexp_replace(
-                    regexp_replace(lower(resolved.labels), '"primary[^"]*",?', ''), '^[^"]*"([^"]*)".*$|^[^"]*$', '\1'
+                    regexp_replace(lower(resolved.labels), '"primary[^"]*",?', ''),
+                    '^[^"]*"([^"]*)".*$|^[^"]*$', '\1'
                 ),
                 ''
             )

@@ -1,8 +1,8 @@
 {{ config(enabled=provides('mailchimp', 'email_events')) }}
 
--- There is no event "delivered": what was sent and did not bounce is taken as delivered at the sending time. A machine
--- open is one that the vendor marks as fetched by a mail client's proxy (is_proxy_open in the open details), and where it
--- does not say, one from the network of Apple's proxy.
+-- There is no event "delivered": what was sent and did not bounce is taken as delivered at the sending
+-- time. A machine open is one that the vendor marks as fetched by a mail client's proxy (is_proxy_open in
+-- the open details), and where it does not say, one from the network of Apple's proxy.
 with campaigns as (
     select * from {{ source('raw_mailchimp', 'campaigns') }}
 ),
@@ -80,26 +80,30 @@ bounces as (
 
 occurrences as (
     select
-        source_relation, 'sent' as event_type, campaign_id, email_id, email_hash, email_domain, send_time as occurred_at,
+        source_relation, 'sent' as event_type, campaign_id, email_id, email_hash, email_domain,
+        send_time as occurred_at,
         '' as detail, cast(null as {{ text_type() }}) as url, cast(null as {{ text_type() }}) as bounce_type,
         cast(null as boolean) as is_machine_open, _dlt_load_id
     from sent
     union all
     select
         source_relation, 'delivered' as event_type, campaign_id, email_id, email_hash, email_domain,
-        send_time as occurred_at, '' as detail, null as url, null as bounce_type, null as is_machine_open, _dlt_load_id
+        send_time as occurred_at, '' as detail, null as url, null as bounce_type, null as is_machine_open,
+        _dlt_load_id
     from sent
     where status = 'sent'
     union all
     select
-        source_relation, 'bounced' as event_type, campaign_id, email_id, email_hash, email_domain, occurred_at,
+        source_relation, 'bounced' as event_type, campaign_id, email_id, email_hash, email_domain,
+        occurred_at,
         activity_id as detail, null as url, bounce_type, null as is_machine_open, _dlt_load_id
     from bounces
     union all
     -- A bounce whose moment the activity does not tell.
     select
         sent.source_relation, 'bounced' as event_type, sent.campaign_id, sent.email_id, sent.email_hash,
-        sent.email_domain, sent.send_time as occurred_at, '' as detail, null as url, sent.status as bounce_type,
+        sent.email_domain, sent.send_time as occurred_at, '' as detail, null as url,
+        sent.status as bounce_type,
         null as is_machine_open, sent._dlt_load_id
     from sent
     left join bounces
@@ -110,10 +114,14 @@ occurrences as (
     where sent.status in ('hard', 'soft') and bounces.email_id is null
     union all
     select
-        activity.source_relation, 'opened' as event_type, activity.campaign_id, activity.email_id, activity.email_hash,
-        activity.email_domain, activity.occurred_at, activity.activity_id as detail, null as url, null as bounce_type,
+        activity.source_relation, 'opened' as event_type, activity.campaign_id, activity.email_id,
+        activity.email_hash,
+        activity.email_domain, activity.occurred_at, activity.activity_id as detail, null as url,
+        null as bounce_type,
         coalesce(open_details.is_proxy_open, activity.ip_network like '17.%', false) as is_machine_open,
-        greatest(activity._dlt_load_id, coalesce(open_details._dlt_load_id, activity._dlt_load_id)) as _dlt_load_id
+        greatest(
+            activity._dlt_load_id, coalesce(open_details._dlt_load_id, activity._dlt_load_id)
+        ) as _dlt_load_id
     from activity
     left join open_details
         on
@@ -124,18 +132,21 @@ occurrences as (
     where activity.action = 'open'
     union all
     select
-        source_relation, 'clicked' as event_type, campaign_id, email_id, email_hash, email_domain, occurred_at,
+        source_relation, 'clicked' as event_type, campaign_id, email_id, email_hash, email_domain,
+        occurred_at,
         activity_id as detail, url, null as bounce_type, null as is_machine_open, _dlt_load_id
     from activity
     where action = 'click'
     union all
     select
-        source_relation, 'unsubscribed' as event_type, campaign_id, email_id, email_hash, email_domain, occurred_at,
+        source_relation, 'unsubscribed' as event_type, campaign_id, email_id, email_hash, email_domain,
+        occurred_at,
         '' as detail, null as url, null as bounce_type, null as is_machine_open, _dlt_load_id
     from unsubscribes
     union all
     select
-        source_relation, 'complained' as event_type, campaign_id, email_id, email_hash, email_domain, occurred_at,
+        source_relation, 'complained' as event_type, campaign_id, email_id, email_hash, email_domain,
+        occurred_at,
         abuse_report_id as detail, null as url, null as bounce_type, null as is_machine_open, _dlt_load_id
     from abuse_reports
 ),
@@ -157,7 +168,9 @@ final as (
             'occurrences.event_type', 'occurrences.campaign_id', 'occurrences.email_id', 'occurrences.detail',
         ]) }} as event_id,
         occurrences.campaign_id as _slice,
-        greatest(occurrences._dlt_load_id, coalesce(campaigns._dlt_load_id, occurrences._dlt_load_id)) as _dlt_load_id
+        greatest(
+            occurrences._dlt_load_id, coalesce(campaigns._dlt_load_id, occurrences._dlt_load_id)
+        ) as _dlt_load_id
     from occurrences
     left join campaigns
         on

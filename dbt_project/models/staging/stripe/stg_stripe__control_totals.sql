@@ -35,7 +35,8 @@ amounts as (
 
 final as (
     select
-        source_relation, 'revenue_events' as entity, 'amount' as measure, date, currency, sum(amount) as total,
+        source_relation, 'revenue_events' as entity, 'amount' as measure, date, currency,
+        sum(amount) as total,
         max(_dlt_load_id) as _dlt_load_id, null as _slice
     from amounts
     group by source_relation, date, currency

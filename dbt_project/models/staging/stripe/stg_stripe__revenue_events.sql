@@ -1,8 +1,8 @@
 {{ config(enabled=provides('stripe', 'revenue_events')) }}
 
--- Money that came in and went back, without tax: lines of paid invoices at the moment of payment; charges without an
--- invoice; refunds and credit notes (those without a refund) in their own month. A refund includes tax: it is reduced in
--- the proportion of its invoice. Lines of nothing (trials) are no revenue.
+-- Money that came in and went back, without tax: lines of paid invoices at the moment of payment; charges
+-- without an invoice; refunds and credit notes (those without a refund) in their own month. A refund
+-- includes tax: it is reduced in the proportion of its invoice. Lines of nothing (trials) are no revenue.
 with invoices as (
     select * from {{ source('raw_stripe', 'invoices') }}
 ),
@@ -59,7 +59,8 @@ line_events as (
         invoice_lines.product_id,
         invoice_lines.description,
         invoice_lines.quantity,
-        invoice_lines.amount - coalesce(invoice_lines.discount_amount, 0) - coalesce(invoice_lines.inclusive_tax_amount, 0)
+        invoice_lines.amount - coalesce(invoice_lines.discount_amount, 0)
+            - coalesce(invoice_lines.inclusive_tax_amount, 0)
             as amount,
         coalesce(invoice_lines.discount_amount, 0) as discount_amount,
         coalesce(invoice_lines.tax_amount, 0) as tax_amount,
@@ -129,7 +130,11 @@ refund_events as (
                 * case
                     when invoices.total > 0
                         then
-                            cast(coalesce(invoices.total_excluding_tax, invoices.total - coalesce(invoices.tax, 0)) as double)
+                            cast(
+                                coalesce(
+                                    invoices.total_excluding_tax, invoices.total - coalesce(invoices.tax, 0)
+                                ) as double
+                            )
                             / cast(invoices.total as double)
                     else 1.0
                 end
@@ -152,7 +157,8 @@ refund_events as (
     left join invoices
         on charges.source_relation = invoices.source_relation and charges.invoice_id = invoices.invoice_id
     left join single_products
-        on charges.source_relation = single_products.source_relation and charges.invoice_id = single_products.invoice_id
+        on charges.source_relation = single_products.source_relation
+            and charges.invoice_id = single_products.invoice_id
 ),
 
 credit_note_events as (
@@ -178,7 +184,9 @@ credit_note_events as (
         invoices.subscription_id,
         invoices.deal_id,
         credit_notes.livemode,
-        greatest(credit_notes._dlt_load_id, coalesce(invoices._dlt_load_id, credit_notes._dlt_load_id)) as _dlt_load_id
+        greatest(
+            credit_notes._dlt_load_id, coalesce(invoices._dlt_load_id, credit_notes._dlt_load_id)
+        ) as _dlt_load_id
     from credit_notes
     inner join invoices
         on
@@ -193,13 +201,16 @@ credit_note_events as (
 
 events as (
     {% set columns = [
-        'source_relation', 'event_id', 'event_type', 'occurred_at', 'customer_id', 'email_hash', 'email_domain', 'country',
-        'user_id', 'order_id', 'original_order_id', 'product_id', 'description', 'quantity', 'amount', 'discount_amount',
+        'source_relation', 'event_id', 'event_type', 'occurred_at', 'customer_id', 'email_hash',
+        'email_domain', 'country',
+        'user_id', 'order_id', 'original_order_id', 'product_id', 'description', 'quantity', 'amount',
+        'discount_amount',
     ] -%}
     {% for branch in ['line_events', 'charge_events', 'refund_events', 'credit_note_events'] -%}
     select
         {{ columns | join(',\n        ') }},
-        {% if branch in ['refund_events', 'credit_note_events'] %}-(gross_amount + amount){% else %}tax_amount{% endif %} as tax_amount,
+        {{ 'tax_amount' if branch in ['line_events', 'charge_events'] else '-(gross_amount + amount)' }}
+            as tax_amount,
         currency,
         subscription_id,
         deal_id,

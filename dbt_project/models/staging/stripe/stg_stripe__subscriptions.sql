@@ -1,11 +1,12 @@
 {{ config(enabled=provides('stripe', 'subscriptions')) }}
 
--- The vendor keeps no history of subscriptions, but invoices do: each paid line says what was bought for which time. A
--- version is such a line, so the history is the same whatever the day of the first load. Lines of a change within a
--- period count by their positive half (the new state until the period's end), where the subscription has one item only.
--- The trial is a version of its own, from the subscription. A subscription that goes on has no gap: a version lasts until the
--- next one starts, and the last one stays open while the subscription is alive (its renewal may be a day from being
--- paid), else it ends with the subscription.
+-- The vendor keeps no history of subscriptions, but invoices do: each paid line says what was bought for
+-- which time. A version is such a line, so the history is the same whatever the day of the first load.
+-- Lines of a change within a period count by their positive half (the new state until the period's end),
+-- where the subscription has one item only. The trial is a version of its own, from the subscription. A
+-- subscription that goes on has no gap: a version lasts until the next one starts, and the last one stays
+-- open while the subscription is alive (its renewal may be a day from being paid), else it ends with the
+-- subscription.
 with subscriptions as (
     select * from {{ source('raw_stripe', 'subscriptions') }}
 ),
@@ -112,7 +113,8 @@ newest_states as (
         select
             states.*,
             row_number() over (
-                partition by source_relation, subscription_id, valid_from order by invoiced_at desc, invoice_id desc
+                partition by source_relation, subscription_id, valid_from order by invoiced_at desc,
+                invoice_id desc
             ) as place
         from states
     ) as ranked
@@ -150,7 +152,9 @@ versions as (
 bounded as (
     select
         versions.*,
-        lead(valid_from) over (partition by source_relation, subscription_id order by valid_from, status) as next_from
+        lead(valid_from) over (
+            partition by source_relation, subscription_id order by valid_from, status
+        ) as next_from
     from versions
 ),
 
@@ -179,7 +183,10 @@ final as (
         coalesce(prices.nickname, products.name) as plan,
         bounded.quantity,
         bounded.billing_interval,
-        cast(bounded.monthly_minor_units * cast({{ stripe_unit('bounded.currency') }} as double) as decimal(19, 4)) as mrr,
+        cast(
+            bounded.monthly_minor_units * cast({{ stripe_unit('bounded.currency') }} as double)
+            as decimal(19, 4)
+        ) as mrr,
         upper(bounded.currency) as currency,
         case
             when bounded.status = 'active' and bounded.next_from is null and subscriptions.status = 'past_due'
