@@ -242,7 +242,11 @@ def quarantine_replay(
     paths = _paths().create()
     chosen = connections(paths, [system] if system else None)
     with locked(paths):
-        typer.echo(str(replay(paths, chosen)))
+        for done in replay(paths, chosen):
+            again = f"; read whole by the next run: {', '.join(done.read_again)}" if done.read_again else ""
+            typer.echo(
+                f"{done.system} ({done.connection}): {done.loaded} loaded, {done.still_refused} refused again{again}"
+            )
 
 
 @sandbox_app.command("serve")
