@@ -5,8 +5,9 @@ with ranked as (
     select
         records.*,
         row_number() over (
-            partition by source_relation, date, account_id, campaign_id, ad_group_id, ad_id, network_type,
-            country, device
+            partition by
+                source_relation, date, account_id, campaign_id, ad_group_id, ad_id, network_type,
+                country, device
             order by _slice desc, _line desc
         ) as place
     from {{ source('raw_files', 'ad_performance') }} as records

@@ -36,16 +36,18 @@ final as (
     select source_relation, 'rows' as measure, date, identified as total, _dlt_load_id, null as _slice
     from counted
     union all
-    select source_relation, 'rows_without_client_id' as measure, date, unidentified as total, _dlt_load_id,
-    null as _slice
+    select
+        source_relation, 'rows_without_client_id' as measure, date, unidentified as total, _dlt_load_id,
+        null as _slice
     from counted
     where unidentified > 0
     union all
     select source_relation, 'reported_events' as measure, date, events as total, _dlt_load_id, null as _slice
     from reported
     union all
-    select source_relation, 'reported_purchase_revenue' as measure, date, purchase_revenue as total,
-    _dlt_load_id, null as _slice
+    select
+        source_relation, 'reported_purchase_revenue' as measure, date, purchase_revenue as total,
+        _dlt_load_id, null as _slice
     from reported
 )
 

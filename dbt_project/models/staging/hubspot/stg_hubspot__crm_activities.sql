@@ -40,7 +40,8 @@ activities as (
     select
         source_relation, activity_id, 'emails' as vendor_type, 'email' as activity_type,
         case when direction = 'EMAIL' then 'outbound' when direction is not null
-            then 'inbound' end as direction,
+                then 'inbound'
+        end as direction,
         coalesce(occurred_at, created_at) as occurred_at, null as scheduled_for, owner_id,
         lower(status) as outcome,
         object_source, object_source_label, archived, _dlt_load_id

@@ -46,7 +46,7 @@ changes as (
         deal_changes.deal_id as object_id,
         case
             when deal_changes.field = 'manual_forecast_category' then 'forecast_category'
-                else deal_changes.field
+            else deal_changes.field
         end as field,
         case
             when deal_changes.field = 'close_date' then substr(coalesce(deal_changes.value, ''), 1, 10)

@@ -60,7 +60,7 @@ line_events as (
         invoice_lines.description,
         invoice_lines.quantity,
         invoice_lines.amount - coalesce(invoice_lines.discount_amount, 0)
-            - coalesce(invoice_lines.inclusive_tax_amount, 0)
+        - coalesce(invoice_lines.inclusive_tax_amount, 0)
             as amount,
         coalesce(invoice_lines.discount_amount, 0) as discount_amount,
         coalesce(invoice_lines.tax_amount, 0) as tax_amount,

@@ -109,11 +109,13 @@ states as (
 
 -- Two invoices for the same start: the later one is the correction.
 newest_states as (
-    select * from (
+    select
+        * from (
         select
             states.*,
             row_number() over (
-                partition by source_relation, subscription_id, valid_from order by invoiced_at desc,
+                partition by
+                    source_relation, subscription_id, valid_from order by invoiced_at desc,
                 invoice_id desc
             ) as place
         from states
@@ -166,10 +168,10 @@ final as (
         case
             when bounded.status = 'trialing'
                 then least(
-                    bounded.period_end,
-                    coalesce(bounded.next_from, bounded.period_end),
-                    coalesce(subscriptions.ended_at, bounded.period_end)
-                )
+                        bounded.period_end,
+                        coalesce(bounded.next_from, bounded.period_end),
+                        coalesce(subscriptions.ended_at, bounded.period_end)
+                    )
             when bounded.next_from is not null
                 then least(bounded.next_from, coalesce(subscriptions.ended_at, bounded.next_from))
             when subscriptions.ended_at is not null then subscriptions.ended_at
