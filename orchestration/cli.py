@@ -244,9 +244,8 @@ def quarantine_replay(
     with locked(paths):
         for done in replay(paths, chosen):
             again = f"; read whole by the next run: {', '.join(done.read_again)}" if done.read_again else ""
-            typer.echo(
-                f"{done.system} ({done.connection}): {done.loaded} loaded, {done.still_refused} refused again{again}"
-            )
+            label = f"{done.system} ({done.connection})"
+            typer.echo(f"{label}: {done.loaded} loaded, {done.still_refused} refused again{again}")
 
 
 @sandbox_app.command("serve")
