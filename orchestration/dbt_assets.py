@@ -75,7 +75,11 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """
     manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     for node in manifest["nodes"].values():
-        if node["resource_type"] != "test" or node.get("attached_node"):
+        if node["resource_type"] != "test":
+            continue
+        if node.get("description"):  # where dagster-dbt looks for a check's description
+            node.setdefault("meta", {}).setdefault("description", node["description"])
+        if node.get("attached_node"):
             continue
         models = [name for name in node["depends_on"]["nodes"] if name.startswith("model.")]
         meta = node["config"].setdefault("meta", {})
