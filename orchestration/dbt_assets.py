@@ -42,11 +42,17 @@ class Translator(DagsterDbtTranslator):
     def get_asset_spec(
         self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
     ) -> AssetSpec:
-        spec = super().get_asset_spec(manifest, unique_id, project)
-        node = self.get_resource_props(manifest, unique_id)
-        if node["resource_type"] == "source":
-            return spec.replace_attributes(group_name=node["source_name"])
-        return spec.replace_attributes(group_name=group_of(node), description=_description(node))
+        specs: dict[str, AssetSpec] = self.__dict__.setdefault("_specs", {})
+        if unique_id not in specs:  # asked for several times an event
+            spec = super().get_asset_spec(manifest, unique_id, project)
+            node = self.get_resource_props(manifest, unique_id)
+            if node["resource_type"] == "source":
+                specs[unique_id] = spec.replace_attributes(group_name=node["source_name"])
+            else:
+                specs[unique_id] = spec.replace_attributes(
+                    group_name=group_of(node), description=_description(node)
+                )
+        return specs[unique_id]
 
 
 def group_of(node: Mapping[str, Any]) -> str:
