@@ -17,7 +17,7 @@ demo: .venv/.complete ## the whole flow on the simulated company: sandbox, extra
 	@$(funnelhouse) demo --scale $(scale)
 
 test: .venv/.complete ## all tests (about ten minutes at most, no network, no credentials)
-	@$(py) -m pytest
+	@$(py) -m pytest -n 2 --dist loadgroup
 
 soak: .venv/.complete ## sixty simulated days, one run a day, against one full run at the end
 	@$(py) -m pytest -m soak tests/integration/test_simulated_days.py

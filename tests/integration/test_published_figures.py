@@ -30,7 +30,7 @@ Connection = duckdb.DuckDBPyConnection
 
 
 def rows(connection: Connection, query: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = connection.execute(query).to_arrow_table().to_pylist()
+    found: list[dict[str, Any]] = connection.sql(query).to_arrow_table().to_pylist()
     return found
 
 

@@ -7,6 +7,7 @@ late log-ins and refunds all happen in these days.
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ from tests.integration.conftest import LAST_DAY, Built, Sandbox
 from tests.integration.support import differences, run_day
 
 
-def _run_days(sandbox: Sandbox, folder: Path, days: int) -> Paths:
-    paths = Paths(folder)
+def _run_days(sandbox: Sandbox, built: Built, folder: Path, days: int) -> Paths:
+    """A warehouse of its own, with the same key: pseudonyms, and the ids made of them, depend on it."""
+    paths = Paths(folder).create()
+    shutil.copy(built.paths.key_file, paths.key_file)
     for back in range(days, -1, -1):
         moment = LAST_DAY - dt.timedelta(days=back)
         sandbox.advance(moment)
@@ -27,14 +30,14 @@ def _run_days(sandbox: Sandbox, folder: Path, days: int) -> Paths:
 
 
 def test_ten_days_one_by_one_equal_one_full_run(sandbox: Sandbox, built: Built, tmp_path: Path) -> None:
-    daily = _run_days(sandbox, tmp_path / "daily", 10)
+    daily = _run_days(sandbox, built, tmp_path / "daily", 10)
     assert differences(daily.published, built.paths.published) == {}
 
 
 def test_a_full_refresh_of_the_daily_warehouse_changes_nothing(
     sandbox: Sandbox, built: Built, tmp_path: Path
 ) -> None:
-    daily = _run_days(sandbox, tmp_path / "daily", 2)
+    daily = _run_days(sandbox, built, tmp_path / "daily", 2)
     before = tmp_path / "before.duckdb"
     before.write_bytes(daily.published.read_bytes())
     run_day(daily, LAST_DAY, tests=False, full_refresh=True)
@@ -53,5 +56,5 @@ def test_the_same_run_twice_changes_nothing(sandbox: Sandbox, built: Built, tmp_
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 def test_sixty_days_one_by_one_equal_one_full_run(sandbox: Sandbox, built: Built, tmp_path: Path) -> None:
-    daily = _run_days(sandbox, tmp_path / "daily", 60)
+    daily = _run_days(sandbox, built, tmp_path / "daily", 60)
     assert differences(daily.published, built.paths.published) == {}
