@@ -55,8 +55,8 @@ final as (
         is_new_customer,
         '{{ model }}' as model,
         conversions_{{ model }} as conversions,
-        cast(case when has_all_values then value_{{ model }} end as decimal(19, 4)) as value,
-        cast(case when has_all_values then value_net_{{ model }} end as decimal(19, 4)) as value_net
+        {{ to_money('case when has_all_values then value_' ~ model ~ ' end') }} as value,
+        {{ to_money('case when has_all_values then value_net_' ~ model ~ ' end') }} as value_net
     from dated
     where conversions_{{ model }} != 0
     {%- if not loop.last %}

@@ -14,7 +14,7 @@ select
     final.value_net,
     final.spend,
     final.key_spend as campaign_spend,
-    cast(final.cost_per_conversion as decimal(19, 4)) as cost_per_conversion,
+    {{ to_money('final.cost_per_conversion') }} as cost_per_conversion,
     final.roas
 from final
 left join {{ ref('dim_campaigns') }} as campaigns

@@ -13,6 +13,6 @@ select
     value_net,
     spend,
     key_spend as channel_spend,
-    cast(cost_per_conversion as decimal(19, 4)) as cost_per_conversion,
+    {{ to_money('cost_per_conversion') }} as cost_per_conversion,
     roas
 from final

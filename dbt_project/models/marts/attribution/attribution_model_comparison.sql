@@ -222,7 +222,7 @@ select
     conversion_type,
     {%- for model in attribution_models() %}
     conversions_{{ model }},
-    cast(value_{{ model }} as decimal(19, 4)) as value_{{ model }},
+    {{ to_money('value_' ~ model) }} as value_{{ model }},
     {%- endfor %}
     cast(spend as decimal(19, 4)) as spend,
     claimed_conversions,
