@@ -491,22 +491,11 @@ class _TableRun:
         self._greatest: datetime | None = None
         self._held: list[pa.Table] = []  # slices whose content must be compared before they may go on
         self._counts: Counter[str] = Counter()
-        self._open: set[str] = set()
+        self._open: set[str] = set()  # slices whose reading has begun
+        self._read: dict[str, str | None] = {}  # slices that were read whole since the last flush
 
     def take(self, item: Item) -> bool:
-        """True if a batch was made."""
-        if isinstance(item, Page):
-            self._report.filtered.update(item.filtered)
-            self._report.rows_in += sum(item.filtered.values())
-            if item.slice is not None:
-                self._open.add(item.slice)
-            self._pages.append(item)
-            rows = item.arrow.num_rows if item.arrow is not None else len(item.records or ())
-            self._size += len(item.body or b"") + rows * (BATCH_BYTES // BATCH_ROWS)
-            if self._size < BATCH_BYTES:
-                return False
-            self._flush()
-            return True
+        """True if a batch was made. Many small pages and slices are validated together."""
         if isinstance(item, Refused):
             rows = self._converter.quarantine(
                 item.payloads, item.reasons, [item.slice] * len(item.payloads), item.lines
@@ -514,8 +503,20 @@ class _TableRun:
             self._report.rows_in += rows.num_rows
             self._quarantine(rows)
             return False
+        if isinstance(item, Done):
+            self._read.update(item.slices)
+            self._open.difference_update(item.slices)
+            return False
+        self._report.filtered.update(item.filtered)
+        self._report.rows_in += sum(item.filtered.values())
+        if item.slice is not None:
+            self._open.add(item.slice)
+        self._pages.append(item)
+        rows_in = item.arrow.num_rows if item.arrow is not None else len(item.records or ())
+        self._size += len(item.body or b"") + rows_in * (BATCH_BYTES // BATCH_ROWS)
+        if self._size < BATCH_BYTES:
+            return False
         self._flush()
-        self._done(item)
         return True
 
     def end(self) -> None:
@@ -533,8 +534,14 @@ class _TableRun:
             cursors[self._table.name] = max(greatest, stored or greatest)
 
     def _flush(self) -> None:
-        if not self._pages:
-            return
+        """Validate the pages that came and pass their rows on, then judge the slices that were read whole."""
+        if self._pages:
+            self._convert()
+        if self._read:
+            read, self._read = self._read, {}
+            self._done(read)
+
+    def _convert(self) -> None:
         pages, self._pages, self._size = self._pages, [], 0
         converted = self._converter.convert(pages)
         self._report.rows_in += converted.rows_in
@@ -573,9 +580,8 @@ class _TableRun:
                 self._send(rows)
             self._held = []
 
-    def _done(self, item: Done) -> None:
+    def _done(self, checksums: dict[str, str | None]) -> None:
         stored = self._extraction.stored.slices(self._relation).get(self._table.name, {})
-        checksums = dict(item.slices)
         unknown = [name for name, checksum in checksums.items() if checksum is None]
         if unknown and self._table.slice_by is None:
             raise SourceError(
