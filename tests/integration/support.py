@@ -1,4 +1,4 @@
-"""Helpers of the integration tests: a data folder that is run on simulated days, and the comparison of published files."""
+"""Helpers of the integration tests: a run on a simulated day, and the comparison of published files."""
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ def differences(left: Path, right: Path) -> dict[str, str]:
             assert counted is not None
             if counted[0]:
                 example = connection.sql(f"select * from ({query}) limit 1").to_arrow_table().to_pylist()[0]
-                only[side] = f"{counted[0]} row(s) only in the {'first' if side == 'l' else 'second'}, such as {example}"
+                which = "first" if side == "l" else "second"
+                only[side] = f"{counted[0]} row(s) only in the {which}, such as {example}"
         if only:
             found[table] = "; ".join(only.values())
     connection.close()

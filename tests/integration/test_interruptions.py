@@ -1,4 +1,4 @@
-"""A run that is killed leaves yesterday's publication, and the next run ends where an undisturbed one does."""
+"""A killed run leaves yesterday's publication, and the next run ends where an undisturbed one does."""
 
 from __future__ import annotations
 

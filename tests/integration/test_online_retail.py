@@ -1,7 +1,7 @@
 """Real invoice lines through the whole line: the published figures of that data come out.
 
-The data is not part of the project; its place is given by ONLINE_RETAIL_DIR. Without it this file says so and a newcomer's
-`make test` goes on.
+The data is not part of the project; its place is given by ONLINE_RETAIL_DIR. Without it this file says so
+and a newcomer's `make test` goes on.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ COHORTS = {
 }
 
 pytestmark = pytest.mark.skipif(
-    not FOLDER, reason="set ONLINE_RETAIL_DIR to the folder of online_retail.csv.gz (examples/online_retail/README.md)"
+    not FOLDER,
+    reason="set ONLINE_RETAIL_DIR to the folder of online_retail.csv.gz (examples/online_retail/README.md)",
 )
 
 
 @pytest.fixture(scope="module")
-def retail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Paths, Path]]:
+def retail(tmp_path_factory: pytest.TempPathFactory) -> tuple[Paths, Path]:
     """The real lines, loaded, built and published by the command that the README states."""
     folder = tmp_path_factory.mktemp("retail")
     environment = {**os.environ, "FUNNELHOUSE_DATA_DIR": str(folder)}
@@ -48,7 +49,7 @@ def retail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Paths, Pa
         timeout=500,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    yield Paths(folder), Paths(folder).published
+    return Paths(folder), Paths(folder).published
 
 
 @pytest.fixture
@@ -72,11 +73,11 @@ def test_all_marts_are_there(marts: duckdb.DuckDBPyConnection) -> None:
 
 
 def test_revenue_and_cancellations_to_the_cent(marts: duckdb.DuckDBPyConnection) -> None:
-    """Revenue gross of cancellations, and cancellations beside it, as the cohorts' customers and the ledger have them."""
+    """The sum over all lines, and cancellations and bad debt apart."""
     reconciled = rows(
         marts,
-        "select sum(source_total) as source, sum(warehouse_total) as warehouse from trust.source_reconciliation"
-        " where entity = 'revenue_events' and measure = 'amount'",
+        "select sum(source_total) as source, sum(warehouse_total) as warehouse"
+        " from trust.source_reconciliation where entity = 'revenue_events' and measure = 'amount'",
     )[0]
     assert reconciled["source"] == reconciled["warehouse"] == Decimal("9747747.9340")
 

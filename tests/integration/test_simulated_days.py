@@ -1,7 +1,7 @@
 """A run a day equals one run at the end, table by table.
 
-Ten days in `make test`; sixty in `make soak`. Late events, restated ad figures, changed, merged and deleted CRM records,
-late log-ins and refunds all happen in these days.
+Ten days in `make test`; sixty in `make soak`. Late events, restated ad figures, changed, merged and
+deleted CRM records, late log-ins and refunds all happen in these days.
 """
 
 from __future__ import annotations
