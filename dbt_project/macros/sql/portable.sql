@@ -194,6 +194,13 @@ cast(date_trunc('month', {{ date }}) as date)
 (cast({{ numerator }} as double) / nullif(cast({{ denominator }} as double), 0))
 {%- endmacro %}
 
+{# The order for min_by and max_by where the first expression may tie: the next ones decide. #}
+{% macro ordered_by(expressions) %}
+    {{ return(adapter.dispatch('ordered_by', 'funnelhouse')(expressions)) }}
+{% endmacro %}
+{% macro default__ordered_by(expressions) -%}row({{ expressions | join(', ') }}){%- endmacro %}
+{% macro spark__ordered_by(expressions) -%}struct({{ expressions | join(', ') }}){%- endmacro %}
+
 {# A double as money. Sums of doubles depend on the order of the rows in their last digits, and an amount that lies
    on half a unit would fall either way from run to run: the noise is rounded away first. #}
 {% macro to_money(double_expression) -%}

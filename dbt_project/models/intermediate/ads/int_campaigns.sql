@@ -30,12 +30,12 @@ ad_campaigns as (
         source_relation,
         campaign_id,
         'ads' as campaign_kind,
-        max_by(campaign_name, date) as campaign_name,
-        max_by(account_id, date) as account_id,
-        max_by(account_name, date) as account_name,
-        max_by(account_time_zone, date) as account_time_zone,
-        max_by(objective, date) as objective,
-        max_by(currency, date) as currency,
+        max_by(campaign_name, {{ ordered_by(['date', 'campaign_name']) }}) as campaign_name,
+        max_by(account_id, {{ ordered_by(['date', 'account_id']) }}) as account_id,
+        max_by(account_name, {{ ordered_by(['date', 'account_name']) }}) as account_name,
+        max_by(account_time_zone, {{ ordered_by(['date', 'account_time_zone']) }}) as account_time_zone,
+        max_by(objective, {{ ordered_by(['date', 'objective']) }}) as objective,
+        max_by(currency, {{ ordered_by(['date', 'currency']) }}) as currency,
         min(date) as first_date,
         max(date) as last_date
     from ad_performance

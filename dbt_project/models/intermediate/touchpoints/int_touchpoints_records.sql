@@ -39,9 +39,9 @@ sessions as (
     select
         click_id,
         click_id_type,
-        min_by(session_id, started_at) as session_id,
-        min_by(person_id, started_at) as person_id,
-        min_by(anonymous_id, started_at) as anonymous_id
+        min_by(session_id, {{ ordered_by(['started_at', 'session_id']) }}) as session_id,
+        min_by(person_id, {{ ordered_by(['started_at', 'session_id']) }}) as person_id,
+        min_by(anonymous_id, {{ ordered_by(['started_at', 'session_id']) }}) as anonymous_id
     from {{ ref('fct_sessions') }}
     where click_id is not null
     group by click_id, click_id_type

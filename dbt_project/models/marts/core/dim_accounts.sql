@@ -7,7 +7,7 @@ persons as (
         account_id,
         cast(count(*) as bigint) as persons,
         min(first_seen_at) as first_seen_at,
-        min_by(first_touch_channel, first_seen_at) as first_touch_channel,
+        min_by(first_touch_channel, {{ ordered_by(['first_seen_at', 'person_id']) }}) as first_touch_channel,
         bool_or(is_customer) as is_customer
     from {{ ref('dim_persons') }}
     where account_id is not null

@@ -130,7 +130,9 @@ buyers as (
 revenue_countries as (
     select
         identity_map.person_id,
-        max_by(revenue_events.country, revenue_events.occurred_at) as country
+        max_by(
+            revenue_events.country, {{ ordered_by(['revenue_events.occurred_at', 'revenue_events.country']) }}
+        ) as country
     from {{ ref('int_revenue_events_unioned') }} as revenue_events
     inner join identity_map
         on

@@ -4,23 +4,23 @@
     on_schema_change='append_new_columns',
     meta={'rewrite': [{'changes': 'int_changed_visitors', 'keys': ['source_relation', 'anonymous_id']}]},
 ) }}
--- depends_on: {{ ref('int_changed_visitors') }}
-
-with events as (
-    select *
-    from {{ ref('int_web_events_sessionized') }} as sessionized
-    {% if is_rewrite() %}
-    where exists (
+{#- Read twice, each time with other columns and straight from the table: a CTE with two readers is written out whole. #}
+{%- set of_changed_visitors -%}
+{%- if is_rewrite() -%}
+exists (
             select 1
             from {{ ref('int_changed_visitors') }} as changed
             where
-                changed.source_relation = sessionized.source_relation
-                and changed.anonymous_id = sessionized.anonymous_id
+                changed.source_relation = events.source_relation
+                and changed.anonymous_id = events.anonymous_id
         )
-    {% endif %}
-),
+{%- else -%}
+1 = 1
+{%- endif -%}
+{%- endset %}
+-- depends_on: {{ ref('int_changed_visitors') }}
 
-source_categories as (
+with source_categories as (
     select * from {{ ref('source_categories') }}
 ),
 
@@ -67,7 +67,8 @@ sessions as (
         bool_or(is_bot) as is_bot,
         bool_or(is_internal) as is_internal,
         bool_or(event_name in ({{ quoted_list(var('session_conversion_events')) }})) as is_converted
-    from events
+    from {{ ref('int_web_events_sessionized') }} as events
+    where {{ of_changed_visitors }}
     group by session_id, source_relation, anonymous_id
 ),
 
@@ -81,9 +82,12 @@ tags as (
         events.utm_term,
         events.click_id,
         events.click_id_type
-    from events
+    from {{ ref('int_web_events_sessionized') }} as events
     inner join sessions
         on events.session_id = sessions.session_id and events.event_number = sessions.tagged_event_number
+    where
+        coalesce(events.utm_source, events.utm_medium, events.utm_campaign, events.click_id) is not null
+        and {{ of_changed_visitors }}
 ),
 
 hosts as (
