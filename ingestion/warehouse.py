@@ -20,10 +20,11 @@ import fcntl
 import logging
 import os
 import shutil
+import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -457,12 +458,66 @@ class _ResourceRun:
                 )
                 for table in self._resource.tables
             }
-            for item in self._resource.extract(self._extraction.context(account)):
-                if tables[item.table].take(item):
-                    yield
+            with closing(_ahead(self._resource.extract(self._extraction.context(account)))) as items:
+                for item in items:
+                    if tables[item.table].take(item):
+                        yield
             for table in tables.values():
                 table.end()
                 yield
+
+
+def _ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The same items, read by another thread while the caller works, as far ahead as one batch is large."""
+    changed = threading.Condition()
+    waiting: deque[tuple[int, Item | BaseException | None]] = deque()  # an error or None is the last one
+    is_wanted = True
+
+    def size() -> int:
+        return sum(entry[0] for entry in waiting)
+
+    def read() -> None:
+        last: BaseException | None = None
+        try:
+            for item in items:
+                with changed:
+                    changed.wait_for(lambda: not is_wanted or size() < BATCH_BYTES)
+                    if not is_wanted:
+                        return
+                    waiting.append((_size(item), item))
+                    changed.notify_all()
+        except BaseException as error:  # raised again where the items are used
+            last = error
+        with changed:
+            waiting.append((0, last))
+            changed.notify_all()
+
+    thread = threading.Thread(target=read, name="read-ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            with changed:
+                changed.wait_for(lambda: bool(waiting))
+                _, item = waiting.popleft()
+                changed.notify_all()
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        with changed:
+            is_wanted = False
+            changed.notify_all()
+        thread.join(timeout=1)  # a request that is under way ends on its own
+
+
+def _size(item: Item) -> int:
+    """About how many bytes of JSON an item is."""
+    if not isinstance(item, Page):
+        return 0
+    rows = item.arrow.num_rows if item.arrow is not None else len(item.records or ())
+    return len(item.body or b"") + rows * (BATCH_BYTES // BATCH_ROWS)
 
 
 class _TableRun:
@@ -512,8 +567,7 @@ class _TableRun:
         if item.slice is not None:
             self._open.add(item.slice)
         self._pages.append(item)
-        rows_in = item.arrow.num_rows if item.arrow is not None else len(item.records or ())
-        self._size += len(item.body or b"") + rows_in * (BATCH_BYTES // BATCH_ROWS)
+        self._size += _size(item)
         if self._size < BATCH_BYTES:
             return False
         self._flush()
@@ -799,11 +853,10 @@ def _table_resource(extraction: Extraction, table: Table) -> Any:
     def rows() -> Iterator[pa.Table]:
         yield from extraction.batches(table.name)
 
-    hints: dict[str, Any] = {"write_disposition": "merge"}
+    hints: dict[str, Any] = {"write_disposition": "append"}
     columns = _zone_less(table.schema)
-    if table.is_sliced:
-        hints["merge_key"] = ["source_relation", "_slice"]
-    else:
+    if not table.is_sliced:
+        hints["write_disposition"] = "merge"
         hints["primary_key"] = ["source_relation", *table.key]
         version = table.version or table.cursor
         if version is not None:
@@ -981,7 +1034,7 @@ def clean_start(paths: Paths, connection: Connection) -> int:
 
 
 def _prune(con: duckdb.DuckDBPyConnection, dataset: str) -> None:
-    """Remove rows of slices that have been replaced since: the row's load is older than its slice's."""
+    """Remove rows of slices that have been replaced since: the row's load is not its slice's."""
     tables = _tables(con, dataset)
     if SLICES not in tables:
         return
@@ -991,8 +1044,8 @@ def _prune(con: duckdb.DuckDBPyConnection, dataset: str) -> None:
         resource = "r.resource" if name == QUARANTINE else f"'{name}'"
         con.execute(
             f"delete from {dataset}.{name} r using {dataset}.{SLICES} s where s.resource = {resource}"
-            " and s.source_relation = r.source_relation and s.slice = r._slice and r._dlt_load_id < "
-            "s._dlt_load_id"
+            " and s.source_relation = r.source_relation and s.slice = r._slice"
+            " and s._dlt_load_id not in ('', r._dlt_load_id)"
         )
 
 

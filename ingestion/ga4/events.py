@@ -16,8 +16,10 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import duckdb
+import numpy as np
 import pyarrow as pa
+
+from ingestion.records import locked_down_duckdb
 
 _TEXT_PARAMS = {
     "page_location": "page_location",
@@ -107,45 +109,25 @@ with parsed as (
     from lines
     where json_valid(line) and json_type(line) = 'OBJECT'
 ),
-mapped as (
-    select
-        file_date,
-        e,
-        line,
-        unknown,
-        list_transform(e.event_params, lambda p: p.key) as keys,
-        list_transform(
-            e.event_params,
-            lambda p: struct_pack(
-                k := p.key,
-                v := coalesce(
-                    p.value.string_value, p.value.int_value, p.value.double_value, p.value.float_value
-                )
-            )
-        ) as entries
-    from parsed
-),
 params as (
     select
         file_date,
         e,
         line,
         unknown,
-        -- a key that stands twice keeps its first value
-        case
-            when len(list_distinct(keys)) = len(keys) then map_from_entries(entries)
-            else map_from_entries(
-                list_filter(entries, lambda x, i: x.k is not null and list_position(keys, x.k) = i)
-            )
-        end as params
-    from mapped
+        list_transform(e.event_params, lambda p: p.key) as keys,
+        list_transform(e.event_params, lambda p: coalesce(
+            p.value.string_value, p.value.int_value, p.value.double_value, p.value.float_value
+        )) as vals
+    from parsed
 )
+-- a key that stands twice keeps its first value: list_position finds that one
 select
     md5(concat_ws(
         chr(31),
         coalesce(e.user_pseudo_id, ''), e.event_timestamp, e.event_name,
         coalesce(
-            'tag' || chr(31) || params['event_id'],
+            'tag' || chr(31) || vals[list_position(keys, 'event_id')],
             'batch' || chr(31) || e.batch_page_id || chr(31) || e.batch_ordering_id
             || chr(31) || e.batch_event_index,
             md5(cast(to_json(e.event_params) as varchar))
@@ -157,7 +139,7 @@ select
     e.event_name as event_name,
     e.user_pseudo_id as client_id,
     e.user_id as user_id,
-    {", ".join(f"params['{name}'] as {column}" for column, name in _TEXT_PARAMS.items())},
+    {", ".join(f"vals[list_position(keys, '{name}')] as {column}" for column, name in _TEXT_PARAMS.items())},
     e.collected_traffic_source.manual_source as manual_source,
     e.collected_traffic_source.manual_medium as manual_medium,
     e.collected_traffic_source.manual_campaign_name as manual_campaign_name,
@@ -177,7 +159,9 @@ select
     json_extract_string(e.items, '$[0].item_id') as item_id,
     cast(e.items as varchar) as items,
     cast(to_json(map_from_entries(list_filter(
-        map_entries(params), lambda x: not list_contains({list(_TEXT_PARAMS.values())!r}, x.key)
+        list_transform(keys, lambda k, i: struct_pack(k := k, v := vals[i])),
+        lambda x, i: x.k is not null and not list_contains({list(_TEXT_PARAMS.values())!r}, x.k)
+            and list_position(keys, x.k) = i
     ))) as varchar) as event_params,
     cast(e.user_properties as varchar) as user_properties,
     e.event_bundle_sequence_id as event_bundle_sequence_id,
@@ -195,18 +179,18 @@ select
 from params
 """
 
-_FIRST_OF_EACH = """
-select * exclude (nth) from (
+_REPEATED = """
+select position from (
     select
-        *,
+        position,
         row_number() over (
-            partition by event_id, file_date order by event_bundle_sequence_id, event_params
+            partition by event_id, file_date
+            order by event_bundle_sequence_id, event_params, batch_page_id, batch_ordering_id, batch_event_index
         ) as nth
-    from columns
+    from (select *, row_number() over () - 1 as position from columns)
 )
-where nth = 1
+where nth > 1
 """
-_REPEATED = "select count(*) from (select event_id, file_date from columns group by all having count(*) > 1)"
 _MALFORMED = "select file_date, line from lines where not json_valid(line) or json_type(line) <> 'OBJECT'"
 # Rows a batch: DuckDB scans Arrow batches in parallel, one thread each.
 _BATCH = 8192
@@ -222,10 +206,10 @@ class Parsed:
 
 
 class Parser:
-    """Parses lines in an in-memory DuckDB of its own, kept over many files."""
+    """Parses lines in an in-memory DuckDB, over many files."""
 
     def __init__(self) -> None:
-        self._connection = duckdb.connect(config={"threads": 2})
+        self._connection = locked_down_duckdb()
 
     def parse(self, files: Iterable[tuple[str, bytes]]) -> Parsed:
         """The events of some days' files (day, JSON lines): each one once a day, in columns of text.
@@ -240,10 +224,12 @@ class Parser:
             malformed = tuple((day, line) for day, line in self._connection.sql(_MALFORMED).fetchall())
         self._connection.unregister("lines")
         self._connection.register("columns", columns)
-        repeated = self._connection.sql(_REPEATED).fetchall()[0][0]
-        events = self._connection.sql(_FIRST_OF_EACH).to_arrow_table() if repeated else columns
+        repeated = self._connection.sql(_REPEATED).to_arrow_table()["position"].to_numpy()
         self._connection.unregister("columns")
-        return Parsed(events, columns.num_rows - events.num_rows, malformed)
+        is_first = np.ones(columns.num_rows, dtype=bool)
+        is_first[repeated] = False
+        events = columns.filter(pa.array(is_first)) if len(repeated) else columns
+        return Parsed(events, len(repeated), malformed)
 
 
 def _lines(day: str, content: bytes) -> pa.Table:
