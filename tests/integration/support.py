@@ -68,12 +68,11 @@ def differences(left: Path, right: Path) -> dict[str, str]:
         only = {}
         for side, other in (("l", "r"), ("r", "l")):
             query = f"({sides[side]}) except all ({sides[other]})"
-            counted = connection.execute(f"select count(*) from ({query})").fetchone()
-            assert counted is not None
-            if counted[0]:
+            [(count,)] = connection.sql(f"select count(*) from ({query})").fetchall()
+            if count:
                 example = connection.sql(f"select * from ({query}) limit 1").to_arrow_table().to_pylist()[0]
                 which = "first" if side == "l" else "second"
-                only[side] = f"{counted[0]} row(s) only in the {which}, such as {example}"
+                only[side] = f"{count} row(s) only in the {which}, such as {example}"
         if only:
             found[table] = "; ".join(only.values())
     connection.close()
