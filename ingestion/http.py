@@ -31,6 +31,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
@@ -54,8 +55,12 @@ class Answer:
     url: str
 
     def json(self) -> Any:
-        """The parsed body. Numbers with a fraction are doubles: use it for control fields, give `content` to
-        a Page."""
+        """The parsed body, parsed once: do not change it. Numbers with a fraction are doubles: use it for
+        control fields, give `content` to a Page."""
+        return self._document
+
+    @cached_property
+    def _document(self) -> Any:
         try:
             return orjson.loads(self.content)
         except orjson.JSONDecodeError:

@@ -24,6 +24,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import duckdb
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -781,9 +782,17 @@ def _with_slice(page: Page) -> pa.Table:
 
 def _page_pieces(page: Page) -> Iterator[_Piece]:
     if page.records is not None:
-        lines = "\n".join(json.dumps(record, default=str) for record in page.records)
-        return _pieces(lines.encode(), "", True, page.slice)
+        return _pieces(b"\n".join(map(_json_line, page.records)), "", True, page.slice)
     return _pieces(page.body or b"", page.at, page.lines, page.slice)
+
+
+def _json_line(record: Mapping[str, Any]) -> bytes:
+    try:
+        line = orjson.dumps(record, default=str, option=orjson.OPT_PASSTHROUGH_DATETIME)
+    except TypeError:  # half a surrogate pair, an integer above 2^64
+        return json.dumps(record, default=str).encode()
+    # the quick writer makes NaN a null, without a word
+    return json.dumps(record, default=str).encode() if b"null" in line else line
 
 
 def _pieces(raw: bytes, at: str, lines: bool, slice_: str | None) -> Iterator[_Piece]:

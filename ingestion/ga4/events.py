@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ingestion.records import locked_down_duckdb
 
@@ -185,7 +186,8 @@ select position from (
         position,
         row_number() over (
             partition by event_id, file_date
-            order by event_bundle_sequence_id, event_params, batch_page_id, batch_ordering_id, batch_event_index
+            order by
+                event_bundle_sequence_id, event_params, batch_page_id, batch_ordering_id, batch_event_index
         ) as nth
     from (select *, row_number() over () - 1 as position from columns)
 )
@@ -221,7 +223,9 @@ class Parser:
         columns = self._connection.sql(_COLUMNS).to_arrow_table()
         malformed: tuple[tuple[str, str], ...] = ()
         if columns.num_rows < text.num_rows:
-            malformed = tuple((day, line) for day, line in self._connection.sql(_MALFORMED).fetchall())
+            malformed = tuple(
+                (day, line.strip()) for day, line in self._connection.sql(_MALFORMED).fetchall()
+            )
         self._connection.unregister("lines")
         self._connection.register("columns", columns)
         repeated = self._connection.sql(_REPEATED).to_arrow_table()["position"].to_numpy()
@@ -234,16 +238,18 @@ class Parser:
 
 def _lines(day: str, content: bytes) -> pa.Table:
     """The lines of a file as text; what is no UTF-8 is replaced, so that one bad line costs no file."""
-    lines = [line for line in content.split(b"\n") if line.strip()]
-    batches = []
-    for start in range(0, len(lines), _BATCH):
-        batch = lines[start : start + _BATCH]
-        try:
-            text = pa.array(batch, type=pa.binary()).cast(pa.string())
-        except pa.ArrowInvalid:
-            text = pa.array([line.decode("utf-8", "replace") for line in batch], type=pa.string())
-        days = pa.array([day], type=pa.string()).take(pa.array([0] * len(batch), type=pa.int32()))
-        batches.append(pa.record_batch([days, text], names=["file_date", "line"]))
-    return pa.Table.from_batches(
-        batches, schema=pa.schema([("file_date", pa.string()), ("line", pa.string())])
-    )
+    if not content.endswith(b"\n"):
+        content += b"\n"
+    ends = np.flatnonzero(np.frombuffer(content, dtype=np.uint8) == ord("\n"))
+    offsets = np.concatenate([np.zeros(1, dtype=np.int64), ends + 1])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(content)]
+    lines = pa.Array.from_buffers(pa.large_binary(), len(ends), buffers)
+    try:
+        texts = lines.cast(pa.large_string())
+    except pa.ArrowInvalid:
+        texts = pa.array([line.decode("utf-8", "replace") for line in lines.to_pylist()], pa.large_string())
+    if np.diff(offsets).min() < len("{}\n"):
+        texts = texts.filter(pc.not_equal(pc.utf8_trim_whitespace(texts), ""))
+    days = pa.repeat(pa.scalar(day, pa.string()), len(texts))
+    whole = pa.table({"file_date": days, "line": texts})
+    return pa.Table.from_batches(whole.to_batches(max_chunksize=_BATCH), schema=whole.schema)
