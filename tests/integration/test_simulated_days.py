@@ -34,16 +34,6 @@ def test_ten_days_one_by_one_equal_one_full_run(sandbox: Sandbox, built: Built, 
     assert differences(daily.published, built.paths.published) == {}
 
 
-def test_a_full_refresh_of_the_daily_warehouse_changes_nothing(
-    sandbox: Sandbox, built: Built, tmp_path: Path
-) -> None:
-    daily = _run_days(sandbox, built, tmp_path / "daily", 2)
-    before = tmp_path / "before.duckdb"
-    before.write_bytes(daily.published.read_bytes())
-    run_day(daily, LAST_DAY, tests=False, full_refresh=True)
-    assert differences(before, daily.published) == {}
-
-
 def test_the_same_run_twice_changes_nothing(sandbox: Sandbox, built: Built, tmp_path: Path) -> None:
     sandbox.advance(LAST_DAY)
     before = tmp_path / "before.duckdb"
