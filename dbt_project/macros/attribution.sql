@@ -45,15 +45,32 @@ spend as (
     having sum(spend) != 0
 ),
 
+slices as (
+    select
+        date,
+        date_basis,
+        {{ key }},
+        conversion_type,
+        model,
+        sum(case when is_new_customer then conversions else 0.0 end) as new_conversions,
+        sum(conversions) as all_conversions,
+        max(case when is_new_customer then 0 else 1 end) as has_false_row
+    from daily
+    group by date, date_basis, {{ key }}, conversion_type, model
+),
+
+-- Spend needs its false row in every slice of its day: here are those that no conversion has made. They are many
+-- (a day's spend times all slices), so they pass one join and no window.
 spend_rows as (
     select
         spend.date,
         bases.date_basis,
         spend.{{ key }},
         types.conversion_type,
-        false as is_new_customer,
         models.model,
-        spend.spend
+        spend.spend as key_spend,
+        slices.new_conversions,
+        slices.all_conversions
     from spend
     cross join (
         select 'conversion' as date_basis
@@ -69,44 +86,56 @@ spend_rows as (
         {%- endif %}
         {%- endfor %}
     ) as models
-),
-
-combined as (
-    select
-        coalesce(daily.date, spend_rows.date) as date,
-        coalesce(daily.date_basis, spend_rows.date_basis) as date_basis,
-        coalesce(daily.{{ key }}, spend_rows.{{ key }}) as {{ key }},
-        coalesce(daily.conversion_type, spend_rows.conversion_type) as conversion_type,
-        coalesce(daily.is_new_customer, spend_rows.is_new_customer) as is_new_customer,
-        coalesce(daily.model, spend_rows.model) as model,
-        coalesce(daily.conversions, 0.0) as conversions,
-        -- A value without an exchange rate stays NULL; only a row of spend alone has value 0.
-        case when daily.date is null then 0 else daily.value end as value,
-        case when daily.date is null then 0 else daily.value_net end as value_net
-    from daily
-    full outer join spend_rows
+    left join slices
         on
-            daily.date = spend_rows.date
-            and daily.date_basis = spend_rows.date_basis
-            and daily.{{ key }} = spend_rows.{{ key }}
-            and daily.conversion_type = spend_rows.conversion_type
-            and daily.is_new_customer = spend_rows.is_new_customer
-            and daily.model = spend_rows.model
+            spend.date = slices.date
+            and bases.date_basis = slices.date_basis
+            and spend.{{ key }} = slices.{{ key }}
+            and types.conversion_type = slices.conversion_type
+            and models.model = slices.model
+    where coalesce(slices.has_false_row, 0) = 0
 ),
 
 shared as (
+    -- A value without an exchange rate stays NULL; only a row of spend alone has value 0.
     select
-        combined.*,
+        daily.date,
+        daily.date_basis,
+        daily.{{ key }},
+        daily.conversion_type,
+        daily.is_new_customer,
+        daily.model,
+        daily.conversions,
+        daily.value,
+        daily.value_net,
         coalesce(spend.spend, 0) as key_spend,
-        sum(case when combined.is_new_customer then combined.conversions else 0.0 end) over (
-            partition by combined.date, combined.date_basis, combined.{{ key }}, combined.conversion_type, combined.model
-        ) as new_conversions,
-        sum(combined.conversions) over (
-            partition by combined.date, combined.date_basis, combined.{{ key }}, combined.conversion_type, combined.model
-        ) as all_conversions
-    from combined
+        slices.new_conversions,
+        slices.all_conversions
+    from daily
+    inner join slices
+        on
+            daily.date = slices.date
+            and daily.date_basis = slices.date_basis
+            and daily.{{ key }} = slices.{{ key }}
+            and daily.conversion_type = slices.conversion_type
+            and daily.model = slices.model
     left join spend
-        on combined.date = spend.date and combined.{{ key }} = spend.{{ key }}
+        on daily.date = spend.date and daily.{{ key }} = spend.{{ key }}
+    union all
+    select
+        date,
+        date_basis,
+        {{ key }},
+        conversion_type,
+        false as is_new_customer,
+        model,
+        0.0 as conversions,
+        0 as value,
+        0 as value_net,
+        key_spend,
+        new_conversions,
+        all_conversions
+    from spend_rows
 ),
 
 with_new_spend as (

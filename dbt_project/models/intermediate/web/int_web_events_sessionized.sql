@@ -4,24 +4,22 @@
     on_schema_change='append_new_columns',
     meta={'rewrite': [{'changes': 'int_changed_visitors', 'keys': ['source_relation', 'anonymous_id']}]},
 ) }}
-{%- set click_ids = ['gclid', 'gbraid', 'wbraid', 'msclkid', 'fbclid', 'ttclid', 'li_fat_id'] %}
+{#- Read wide and narrow, each time straight from the table: a CTE with two readers is written out whole. #}
+{%- set of_changed_visitors -%}
+{%- if is_rewrite() -%}
+(source_relation, anonymous_id) in (
+        select
+            changed.source_relation,
+            changed.anonymous_id
+        from {{ ref('int_changed_visitors') }} as changed
+    )
+{%- else -%}
+1 = 1
+{%- endif -%}
+{%- endset %}
 -- depends_on: {{ ref('int_changed_visitors') }}
 
-with web_events as (
-    select *
-    from {{ ref('int_web_events_unioned') }} as events
-    {% if is_rewrite() %}
-    where exists (
-            select 1
-            from {{ ref('int_changed_visitors') }} as changed
-            where
-                changed.source_relation = events.source_relation
-                and changed.anonymous_id = events.anonymous_id
-        )
-    {% endif %}
-),
-
-identity_map as (
+with identity_map as (
     select * from {{ ref('int_identity_map') }}
 ),
 
@@ -37,29 +35,7 @@ tagged as (
         event_name,
         page_url,
         referrer_url,
-        {% for name in ['utm_source', 'utm_medium', 'utm_campaign', 'utm_content', 'utm_term'] -%}
-        coalesce(
-            nullif({{ name }}, ''),
-            case when page_url like '%{{ name }}=%' then {{ url_parameter('page_url', name) }} end
-        ) as {{ name }},
-        {% endfor -%}
-        coalesce(
-            {% for name in click_ids -%}
-            nullif({{ name }}, ''),
-            case
-                when page_url like '%{{ name }}=%' then {{ url_parameter('page_url', name) }}
-            end{% if not loop.last %},
-            {% endif %}
-            {% endfor %}
-        ) as click_id,
-        case
-            {% for name in click_ids -%}
-            when
-                nullif({{ name }}, '') is not null
-                or (page_url like '%{{ name }}=%' and {{ url_parameter('page_url', name) }} is not null)
-                then '{{ name }}'
-            {% endfor %}
-        end as click_id_type,
+        {{ campaign_tags() }},
         device_category,
         country,
         coalesce(is_bot, false) as is_bot,
@@ -72,7 +48,21 @@ tagged as (
         currency,
         referral_code,
         properties
-    from web_events
+    from {{ ref('int_web_events_unioned') }}
+    where {{ of_changed_visitors }}
+),
+
+without_session as (
+    select
+        source_relation,
+        anonymous_id,
+        event_id,
+        occurred_at,
+        user_id,
+        email_hash,
+        {{ campaign_tags() }}
+    from {{ ref('int_web_events_unioned') }}
+    where session_id is null and {{ of_changed_visitors }}
 ),
 
 -- Windows run over narrow rows, and the cutting only over events that no tool gave a session id: sorting
@@ -91,8 +81,7 @@ cut_events as (
                     coalesce(lower(utm_source), '') || chr(31) || coalesce(lower(utm_medium), '') || chr(31)
                     || coalesce(lower(utm_campaign), '') || chr(31) || coalesce(click_id, '')
         end as campaign_signature
-    from tagged
-    where session_id is null
+    from without_session
 ),
 
 signature_groups as (
@@ -160,8 +149,8 @@ keyed as (
         user_id,
         email_hash,
         'tool' || chr(31) || session_id as session_key
-    from tagged
-    where session_id is not null
+    from {{ ref('int_web_events_unioned') }}
+    where session_id is not null and {{ of_changed_visitors }}
     union all
     select
         source_relation,

@@ -4,16 +4,16 @@
     on_schema_change='append_new_columns',
     meta={'rewrite': [{'changes': 'int_changed_visitors', 'keys': ['source_relation', 'anonymous_id']}]},
 ) }}
-{#- Read twice, each time with other columns and straight from the table: a CTE with two readers is written out whole. #}
+{#- Read twice, each time with other columns and straight from the table: a CTE with two readers is
+    written out whole. #}
 {%- set of_changed_visitors -%}
 {%- if is_rewrite() -%}
-exists (
-            select 1
-            from {{ ref('int_changed_visitors') }} as changed
-            where
-                changed.source_relation = events.source_relation
-                and changed.anonymous_id = events.anonymous_id
-        )
+(source_relation, anonymous_id) in (
+        select
+            changed.source_relation,
+            changed.anonymous_id
+        from {{ ref('int_changed_visitors') }} as changed
+    )
 {%- else -%}
 1 = 1
 {%- endif -%}
@@ -67,9 +67,26 @@ sessions as (
         bool_or(is_bot) as is_bot,
         bool_or(is_internal) as is_internal,
         bool_or(event_name in ({{ quoted_list(var('session_conversion_events')) }})) as is_converted
-    from {{ ref('int_web_events_sessionized') }} as events
+    from {{ ref('int_web_events_sessionized') }}
     where {{ of_changed_visitors }}
     group by session_id, source_relation, anonymous_id
+),
+
+tagged_events as (
+    select
+        session_id,
+        event_number,
+        utm_source,
+        utm_medium,
+        utm_campaign,
+        utm_content,
+        utm_term,
+        click_id,
+        click_id_type
+    from {{ ref('int_web_events_sessionized') }}
+    where
+        coalesce(utm_source, utm_medium, utm_campaign, click_id) is not null
+        and {{ of_changed_visitors }}
 ),
 
 tags as (
@@ -82,12 +99,9 @@ tags as (
         events.utm_term,
         events.click_id,
         events.click_id_type
-    from {{ ref('int_web_events_sessionized') }} as events
+    from tagged_events as events
     inner join sessions
         on events.session_id = sessions.session_id and events.event_number = sessions.tagged_event_number
-    where
-        coalesce(events.utm_source, events.utm_medium, events.utm_campaign, events.click_id) is not null
-        and {{ of_changed_visitors }}
 ),
 
 hosts as (

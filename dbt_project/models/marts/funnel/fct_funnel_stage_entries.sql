@@ -164,14 +164,35 @@ steps as (
     where subject_id is not null
 ),
 
+-- Most subjects have made one step only (a visit): they need no ordering, and the windows below stay small.
+step_counts as (
+    select
+        funnel,
+        subject,
+        subject_id,
+        count(*) as steps
+    from steps
+    group by funnel, subject, subject_id
+),
+
 ordered as (
     select
         steps.*,
         row_number() over (
-            partition by funnel, subject, subject_id
-            order by occurred_at asc, stage_order asc nulls last, is_inferred asc, owner_id asc nulls last
+            partition by steps.funnel, steps.subject, steps.subject_id
+            order by
+                steps.occurred_at asc,
+                steps.stage_order asc nulls last,
+                steps.is_inferred asc,
+                steps.owner_id asc nulls last
         ) as step_number
     from steps
+    inner join step_counts
+        on
+            steps.funnel = step_counts.funnel
+            and steps.subject = step_counts.subject
+            and steps.subject_id = step_counts.subject_id
+            and step_counts.steps > 1
 ),
 
 furthest as (
@@ -285,6 +306,47 @@ entries as (
     from skipped
 ),
 
+-- Numbered while the rows are narrow.
+numbered as (
+    select
+        entries.*,
+        row_number() over (
+            partition by funnel, subject, subject_id, stage order by entered_at asc, is_skipped desc
+        ) as entry_number,
+        last_value(coalesce(movement, '(in stage)')) over (
+            partition by funnel, subject, subject_id
+            order by entered_at asc, is_skipped desc, stage_order asc
+            rows between unbounded preceding and unbounded following
+        ) = 'lost' as is_subject_lost
+    from entries
+    union all
+    select
+        steps.funnel,
+        steps.subject,
+        steps.subject_id,
+        steps.stage,
+        steps.stage_order,
+        steps.occurred_at as entered_at,
+        cast(null as timestamp) as exited_at,
+        cast(null as {{ text_type() }}) as next_stage,
+        cast(null as {{ text_type() }}) as movement,
+        cast(null as double) as hours_in_stage,
+        steps.owner_id,
+        false as is_skipped,
+        steps.is_inferred,
+        steps.is_inferred as has_inferred_hours,
+        1 as entry_number,
+        false as is_subject_lost
+    from steps
+    inner join step_counts
+        on
+            steps.funnel = step_counts.funnel
+            and steps.subject = step_counts.subject
+            and steps.subject_id = step_counts.subject_id
+            and step_counts.steps = 1
+    where steps.stage <> 'lost'
+),
+
 -- What a subject is segmented by: the same in all its stages.
 products as (
     select
@@ -319,16 +381,16 @@ account_persons as (
 
 described as (
     select
-        entries.*,
+        numbered.*,
         stages.counting_unit,
-        case when entries.subject = 'person' then entries.subject_id else opportunities.person_id end
+        case when numbered.subject = 'person' then numbered.subject_id else opportunities.person_id end
             as person_id,
-        case entries.subject
+        case numbered.subject
             when 'person' then persons.account_id
             when 'opportunity' then coalesce(opportunities.account_id, deal_persons.account_id)
             when 'account' then accounts.account_id
         end as account_id,
-        case when entries.subject = 'opportunity' then entries.subject_id end as opportunity_id,
+        case when numbered.subject = 'opportunity' then numbered.subject_id end as opportunity_id,
         coalesce(
             persons.first_touch_channel, account_firsts.first_touch_channel, deal_persons.first_touch_channel
         ) as first_touch_channel,
@@ -342,15 +404,15 @@ described as (
             as country,
         products.product,
         bands.band as deal_size_band,
-        coalesce(entries.owner_id, accounts.owner_id) as stage_owner_id
-    from entries
-    inner join stages on entries.funnel = stages.funnel and entries.stage = stages.stage
-    left join persons on entries.subject_id = persons.person_id and entries.subject in ('person', 'account')
+        coalesce(numbered.owner_id, accounts.owner_id) as stage_owner_id
+    from numbered
+    inner join stages on numbered.funnel = stages.funnel and numbered.stage = stages.stage
+    left join persons on numbered.subject_id = persons.person_id and numbered.subject in ('person', 'account')
     left join
         opportunities
-        on entries.subject_id = opportunities.opportunity_id and entries.subject = 'opportunity'
+        on numbered.subject_id = opportunities.opportunity_id and numbered.subject = 'opportunity'
     left join persons as deal_persons on opportunities.person_id = deal_persons.person_id
-    left join accounts on entries.subject_id = accounts.account_id and entries.subject = 'account'
+    left join accounts on numbered.subject_id = accounts.account_id and numbered.subject = 'account'
     left join accounts as deal_accounts on opportunities.account_id = deal_accounts.account_id
     left join account_persons as account_firsts
         on
@@ -358,27 +420,13 @@ described as (
             and account_firsts.person_rank = 1
     left join products
         on
-            entries.funnel = products.funnel
-            and entries.subject = products.subject
-            and entries.subject_id = products.subject_id
+            numbered.funnel = products.funnel
+            and numbered.subject = products.subject
+            and numbered.subject_id = products.subject_id
     left join bands
         on
             opportunities.amount >= coalesce(bands.amount_from, 0)
             and opportunities.amount < coalesce(bands.amount_to, 99999999999999)
-),
-
-numbered as (
-    select
-        described.*,
-        row_number() over (
-            partition by funnel, subject, subject_id, stage order by entered_at asc, is_skipped desc
-        ) as entry_number,
-        last_value(coalesce(movement, '(in stage)')) over (
-            partition by funnel, subject, subject_id
-            order by entered_at asc, is_skipped desc, stage_order asc
-            rows between unbounded preceding and unbounded following
-        ) = 'lost' as is_subject_lost
-    from described
 )
 
 select
@@ -414,4 +462,4 @@ select
     coalesce(country, '(not set)') as country,
     coalesce(product, '(not set)') as product,
     coalesce(deal_size_band, '(not set)') as deal_size_band
-from numbered
+from described

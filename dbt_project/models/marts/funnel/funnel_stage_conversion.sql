@@ -175,13 +175,63 @@ stage_hours as (
     group by funnel, stage
 ),
 
+-- Counts add up from day to period and from all segments to one, so they are added up by day and all segments
+-- first; only what has hours, and what came back, goes through every period and segment row by row.
+daily as (
+    select
+        funnel,
+        stage,
+        stage_order,
+        counting_unit,
+        entered_on,
+        owner_id,
+        first_touch_channel,
+        country,
+        product,
+        deal_size_band,
+        sum(is_entry) as entered,
+        sum(is_advanced) as advanced,
+        sum(is_advanced_30d) as advanced_within_30d,
+        sum(is_advanced_90d) as advanced_within_90d,
+        sum(is_lost) as lost
+    from facts
+    group by
+        funnel,
+        stage,
+        stage_order,
+        counting_unit,
+        entered_on,
+        owner_id,
+        first_touch_channel,
+        country,
+        product,
+        deal_size_band
+),
+
+daily_details as (
+    select
+        funnel,
+        stage,
+        counting_unit,
+        entered_on,
+        owner_id,
+        first_touch_channel,
+        country,
+        product,
+        deal_size_band,
+        case when is_entry = 0 then counting_unit_id end as recycled_unit_id,
+        hours_in_stage
+    from facts
+    where is_entry = 0 or hours_in_stage is not null
+),
+
 segmented as (
     {% for segment, column in segments.items() %}
     select
         '{{ segment }}' as segment,
         coalesce({{ column }}, '(not set)') as segment_value,
-        facts.*
-    from facts
+        daily.*
+    from daily
     {% if not loop.last %}union all{% endif %}
     {% endfor %}
 ),
@@ -207,21 +257,59 @@ counted as (
         segment,
         segment_value,
         counting_unit,
-        cast(sum(is_entry) as bigint) as entered,
-        count(distinct case when is_entry = 0 then counting_unit_id end) as recycled,
-        cast(sum(is_advanced) as bigint) as advanced,
-        cast(sum(is_advanced_30d) as bigint) as advanced_within_30d,
-        cast(sum(is_advanced_90d) as bigint) as advanced_within_90d,
-        cast(sum(is_lost) as bigint) as lost,
-        percentile_cont(0.5) within group (order by hours_in_stage) as median_hours_in_stage,
-        percentile_cont(0.9) within group (order by hours_in_stage) as p90_hours_in_stage
+        cast(sum(entered) as bigint) as entered,
+        cast(sum(advanced) as bigint) as advanced,
+        cast(sum(advanced_within_30d) as bigint) as advanced_within_30d,
+        cast(sum(advanced_within_90d) as bigint) as advanced_within_90d,
+        cast(sum(lost) as bigint) as lost
     from periods
     group by period_grain, period_start, funnel, stage, stage_order, segment, segment_value, counting_unit
+),
+
+segmented_details as (
+    {% for segment, column in segments.items() %}
+    select
+        '{{ segment }}' as segment,
+        coalesce({{ column }}, '(not set)') as segment_value,
+        daily_details.*
+    from daily_details
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+),
+
+period_details as (
+    {% for grain in grains %}
+    select
+        '{{ grain }}' as period_grain,
+        {{ period_start(grain, 'entered_on') }} as period_start,
+        segmented_details.*
+    from segmented_details
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+),
+
+detailed as (
+    select
+        period_grain,
+        period_start,
+        funnel,
+        stage,
+        segment,
+        segment_value,
+        counting_unit,
+        count(distinct recycled_unit_id) as recycled,
+        percentile_cont(0.5) within group (order by hours_in_stage) as median_hours_in_stage,
+        percentile_cont(0.9) within group (order by hours_in_stage) as p90_hours_in_stage
+    from period_details
+    group by period_grain, period_start, funnel, stage, segment, segment_value, counting_unit
 ),
 
 rated as (
     select
         counted.*,
+        coalesce(detailed.recycled, 0) as recycled,
+        detailed.median_hours_in_stage,
+        detailed.p90_hours_in_stage,
         counted.entered - counted.advanced - counted.lost as open_units,
         counted.stage_order < last_stages.last_order as has_next_stage,
         case counted.period_grain
@@ -232,6 +320,15 @@ rated as (
         stage_hours.p90_hours,
         cast(targets.target_rate as double) as target_rate
     from counted
+    left join detailed
+        on
+            counted.period_grain = detailed.period_grain
+            and counted.period_start = detailed.period_start
+            and counted.funnel = detailed.funnel
+            and counted.stage = detailed.stage
+            and counted.segment = detailed.segment
+            and counted.segment_value = detailed.segment_value
+            and counted.counting_unit = detailed.counting_unit
     inner join last_stages on counted.funnel = last_stages.funnel
     left join stage_hours on counted.funnel = stage_hours.funnel and counted.stage = stage_hours.stage
     left join targets on counted.funnel = targets.funnel and counted.stage = targets.stage

@@ -1,0 +1,28 @@
+{#
+What belongs here: how a web event names its campaign: the UTM tags and the click id of its own columns, else of its
+page's URL. Gives the columns utm_source to utm_term, click_id and click_id_type of a select list.
+#}
+{% macro campaign_tags() -%}
+{%- set click_ids = ['gclid', 'gbraid', 'wbraid', 'msclkid', 'fbclid', 'ttclid', 'li_fat_id'] -%}
+{%- for name in ['utm_source', 'utm_medium', 'utm_campaign', 'utm_content', 'utm_term'] -%}
+coalesce(
+    nullif({{ name }}, ''),
+    case when page_url like '%{{ name }}=%' then {{ url_parameter('page_url', name) }} end
+) as {{ name }},
+{% endfor -%}
+coalesce(
+    {%- for name in click_ids %}
+    nullif({{ name }}, ''),
+    case when page_url like '%{{ name }}=%' then {{ url_parameter('page_url', name) }} end
+    {%- if not loop.last %},{% endif %}
+    {%- endfor %}
+) as click_id,
+case
+    {%- for name in click_ids %}
+    when
+        nullif({{ name }}, '') is not null
+        or (page_url like '%{{ name }}=%' and {{ url_parameter('page_url', name) }} is not null)
+        then '{{ name }}'
+    {%- endfor %}
+end as click_id_type
+{%- endmacro %}
