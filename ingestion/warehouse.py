@@ -7,8 +7,9 @@ What happens in a load (`load`, or `loading` for an orchestrator):
 2. Extraction: every page is validated (`records`); records that equal the stored ones are not written again,
    older versions never overwrite newer ones, slices with the same content are left alone. In = good +
    quarantined + filtered, asserted.
-3. dlt loads parquet: record-wise tables merge on their key, slices are replaced as a whole.
-4. Rows that vanished from a reloaded slice are pruned; the report is returned.
+3. dlt loads parquet: record-wise tables merge on their key; rows of slices are appended, which cannot double
+   them, for a load is never resumed.
+4. The rows that reloaded slices had before are pruned; the report is returned.
 
 Nothing here is in force without the writer lock, which the caller holds.
 """
@@ -23,7 +24,7 @@ import shutil
 import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -467,7 +468,7 @@ class _ResourceRun:
                 yield
 
 
-def _ahead(items: Iterator[Item]) -> Iterator[Item]:
+def _ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
     """The same items, read by another thread while the caller works, as far ahead as one batch is large."""
     changed = threading.Condition()
     waiting: deque[tuple[int, Item | BaseException | None]] = deque()  # an error or None is the last one
@@ -883,7 +884,7 @@ class Job:
     _report: LoadReport | None = None
 
     def finish(self) -> LoadReport:
-        """After dlt has loaded: prune what vanished, and report."""
+        """After dlt has loaded: prune what was replaced, and report."""
         if self._report is None:
             self.extraction.close()
             report = self.extraction.report
@@ -927,6 +928,8 @@ def loading(
     except Exception as error:
         extraction.close()
         expected = _expected(error)
+        with suppress(duckdb.Error, OSError, FunnelhouseError):  # else the next load does it
+            clean_start(paths, connection)
         if isinstance(expected, QuarantineFull):
             _keep_quarantine(paths, connection, extraction)
         _drop_working_directory(paths, connection)

@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dlt.destinations.exceptions import DatabaseTerminalException
+from dlt.destinations.impl.duckdb.duck import DuckDbCopyJob
+from dlt.pipeline.exceptions import PipelineStepFailed
 
+from ingestion import warehouse
 from ingestion.errors import QuarantineFull, SourceError
 from ingestion.quarantine import list_records, replay
 from ingestion.records import Column, Table
@@ -91,6 +95,64 @@ def test_slices_are_replaced_as_a_whole(paths: Paths) -> None:
     assert rows(paths, "select event_id from raw_toy.drops") == [("3",)]
     gone = rows(paths, "select row_count, checksum from raw_toy._slices where slice = 'a.csv'")
     assert gone == [(0, "gone")]
+
+
+RESTATED: dict[str, Any] = {
+    **DATA,
+    "ads": [{**record, "spend": "7.00"} for record in DATA["ads"][1:]],
+    "drops": {"a.csv": [{"event_id": "1", "name": "y"}]},
+}
+
+
+def test_row_2_a_stop_between_the_load_and_its_pruning(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(paths, DATA)
+    prune, calls = warehouse._prune, []
+
+    def stopped(con: Any, dataset: str) -> None:
+        calls.append(dataset)
+        if len(calls) == 2:  # the first one belongs to the clean start
+            raise KeyboardInterrupt
+        prune(con, dataset)
+
+    monkeypatch.setattr(warehouse, "_prune", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run(paths, RESTATED)
+    assert rows(paths, "select count(*) from raw_toy.ads") == [(10 + 9,)], "committed, and not yet pruned"
+    run(paths, RESTATED)
+    other = empty_under_the_same_key(paths, tmp_path)
+    run(other, DATA)
+    run(other, RESTATED)
+    assert content(paths) == content(other)
+
+
+def test_a_load_that_fails_half_way_leaves_nothing(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(paths, DATA)
+    before = content(paths)
+    copy, copied_tables = DuckDbCopyJob.run, []
+
+    def failing(self: DuckDbCopyJob) -> None:
+        copied_tables.append(self.load_table_name)
+        if "ads" in copied_tables and self.load_table_name != "ads":
+            raise DatabaseTerminalException(ValueError("no more"))
+        copy(self)
+
+    monkeypatch.setattr(DuckDbCopyJob, "run", failing)
+    with pytest.raises(PipelineStepFailed):
+        run(paths, RESTATED)
+    assert "ads" in copied_tables
+    after = content(paths)
+    assert {name: after[name] for name in ("contacts", "ads", "drops")} == {
+        name: before[name] for name in ("contacts", "ads", "drops")
+    }
+
+
+def empty_under_the_same_key(paths: Paths, tmp_path: Path) -> Paths:
+    """An empty data folder under the same key."""
+    other = Paths.from_environment(tmp_path / "other").create()
+    other.key_file.write_text(paths.key_file.read_text())
+    return other
 
 
 def test_row_13_a_cursor_in_the_future_or_none(paths: Paths) -> None:
@@ -212,9 +274,7 @@ def test_row_22_a_backfill_beside_the_schedule_equals_the_serial_run(paths: Path
     assert partial == [(4,)]
     run(paths, restated)
     run(paths, restated, tables=["ads"], bounds=Bounds(date(2026, 6, 2), date(2026, 6, 3)))
-    other = Paths.from_environment(tmp_path / "other")
-    other.create()
-    other.key_file.write_text(paths.key_file.read_text())
+    other = empty_under_the_same_key(paths, tmp_path)
     run(other, restated)
     assert content(paths) == content(other)
     contacts = run(paths, {**restated, "contacts": [contact(6, day=1)]})

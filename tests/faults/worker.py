@@ -9,12 +9,15 @@ kill: null; {"after": seconds}; {"job": n} = right after the n-th load job's com
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import resource
 import signal
 import sys
+import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +54,26 @@ def work(command: dict[str, Any]) -> None:
         load(paths, CONNECTION, system=system_of(command["data"]), as_of=AS_OF)
 
 
+def warm_up() -> None:
+    """Import here what a load imports on its way, once instead of in every child.
+
+    No load runs in this process itself: its threads would not survive a fork.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        names = Path(folder) / "modules"
+        child = os.fork()
+        if child == 0:
+            work({"folder": f"{folder}/data", "data": {}, "kill": None})
+            names.write_text("\n".join(sys.modules))
+            os._exit(0)
+        os.waitpid(child, 0)
+        for name in names.read_text().splitlines():
+            with suppress(ImportError):  # made by another module, not found by its name
+                importlib.import_module(name)
+
+
 def main() -> None:
+    warm_up()
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
