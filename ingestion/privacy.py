@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import os
 import re
@@ -97,7 +96,7 @@ class Pseudonyms:
 
     def of(self, normalised: str) -> str:
         text = normalised.encode("utf-8", "surrogatepass")
-        return f"{VERSION}:{hmac.new(self._key, text, hashlib.sha256).hexdigest()}"
+        return f"{VERSION}:{hmac.digest(self._key, text, 'sha256').hex()}"
 
     # ---- single values
 
@@ -121,7 +120,7 @@ class Pseudonyms:
         return found
 
     def _make(self, kind: str, text: str) -> tuple[str | None, str | None]:
-        again = PSEUDONYM_WITH_DOMAIN.fullmatch(text)
+        again = PSEUDONYM_WITH_DOMAIN.fullmatch(text) if text.startswith(VERSION) else None
         if again:
             return again[1], again[2]
         if kind == "phone":
@@ -163,21 +162,24 @@ class Pseudonyms:
 
     def email_columns(self, values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
         """Hashes and domains of a column of addresses."""
-        return self._mapped(values, "email", 0), self._mapped(values, "email", 1)
+        return self._mapped(values, "email")
 
     def phone_column(self, values: pa.ChunkedArray) -> pa.ChunkedArray:
-        return self._mapped(values, "phone", 0)
+        return self._mapped(values, "phone")[0]
 
     def digest_column(self, values: pa.ChunkedArray) -> pa.ChunkedArray:
-        return self._mapped(values, "digest", 0)
+        return self._mapped(values, "digest")[0]
 
-    def _mapped(self, values: pa.ChunkedArray, kind: str, part: int) -> pa.ChunkedArray:
+    def _mapped(self, values: pa.ChunkedArray, kind: str) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
         encoded = values.combine_chunks().dictionary_encode()
         if isinstance(encoded, pa.ChunkedArray):
             encoded = encoded.combine_chunks()
-        distinct = encoded.dictionary.to_pylist()
-        mapped = pa.array([self._remembered(kind, text)[part] for text in distinct], pa.string())
-        return pa.chunked_array([mapped.take(encoded.indices)], pa.string())
+        made = [self._remembered(kind, text) for text in encoded.dictionary.to_pylist()]
+        first, second = (pa.array([pair[part] for pair in made], pa.string()) for part in (0, 1))
+        return (
+            pa.chunked_array([first.take(encoded.indices)], pa.string()),
+            pa.chunked_array([second.take(encoded.indices)], pa.string()),
+        )
 
     def scrub_column(
         self, values: pa.ChunkedArray, digests: bool = False, keep_domain: bool = False
