@@ -30,6 +30,9 @@ SOURCE_FOLDERS = ("models", "macros", "seeds", "tests", "snapshots", "analyses")
 
 Progress = Callable[[str, int, int], None]
 
+# The manifest that `prepare` has just parsed, for the one build that follows: dbt marks compiled nodes in it.
+_parsed: dict[str, Any] = {}
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -159,16 +162,22 @@ def prepare(paths: Paths) -> Path:
     partially.
     """
     manifest, stamp_file = manifest_path(paths), target_path(paths) / "parsed.json"
-    stamp = json.dumps([_stamp(), variables(paths), str(paths.warehouse)], sort_keys=True, default=str)
+    stamp = _project_stamp(paths)
     if manifest.is_file() and stamp_file.is_file() and stamp_file.read_text() == stamp:
         return manifest
     outcome = _invoke(paths, ["parse"])
+    _parsed.clear()
     if not outcome.success:
         raise Problem(
             f"The dbt project cannot be parsed: {one_line(outcome.exception or Exception('see dbt.log'))}"
         )
     stamp_file.write_text(stamp)
+    _parsed[stamp] = outcome.result
     return manifest
+
+
+def _project_stamp(paths: Paths) -> str:
+    return json.dumps([_stamp(), variables(paths), str(paths.warehouse)], sort_keys=True, default=str)
 
 
 def build(
@@ -206,7 +215,7 @@ def build(
     if select:
         arguments += ["--select", *select]
     started = time.monotonic()
-    outcome = _invoke(paths, arguments, on_event)
+    outcome = _invoke(paths, arguments, on_event, _parsed.pop(_project_stamp(paths), None))
     result.seconds = time.monotonic() - started
     for node_result in getattr(outcome.result, "results", []):
         status = str(node_result.status)
@@ -243,7 +252,9 @@ def _audited_relation(node: Any) -> str:
     return ", ".join(name.split(".")[-1] for name in names)
 
 
-def _invoke(paths: Paths, command: list[str], callback: Callable[[Any], None] | None = None) -> Any:
+def _invoke(
+    paths: Paths, command: list[str], callback: Callable[[Any], None] | None = None, manifest: Any = None
+) -> Any:
     from dbt.cli.main import dbtRunner
 
     target = target_path(paths)
@@ -266,7 +277,7 @@ def _invoke(paths: Paths, command: list[str], callback: Callable[[Any], None] | 
         arguments += ["--vars", json.dumps(chosen, sort_keys=True, default=str)]
     with environment(paths):
         try:
-            return dbtRunner(callbacks=[callback] if callback else []).invoke(arguments)
+            return dbtRunner(manifest=manifest, callbacks=[callback] if callback else []).invoke(arguments)
         finally:
             close_connections()
 
