@@ -463,3 +463,4 @@ select
     coalesce(product, '(not set)') as product,
     coalesce(deal_size_band, '(not set)') as deal_size_band
 from described
+order by subject_id  -- the rows of a subject beside each other: a fifth of the table's size
