@@ -23,7 +23,7 @@ rm -rf .venv
 
 if command -v uv >/dev/null 2>&1; then
     "$python" -m venv --without-pip .venv
-    uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements.lock
+    uv pip install --quiet --compile-bytecode --python .venv/bin/python --require-hashes -r requirements.lock
     uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation -e .
 elif "$python" -m venv .venv >/dev/null 2>&1; then
     .venv/bin/python -m pip install --quiet --require-hashes -r requirements.lock
