@@ -1,4 +1,4 @@
-"""How the tests share two processes: a file's tests stay together, and so do those on the one built warehouse."""
+"""How the tests share two processes: a file's tests stay together, and so do those on the built warehouse."""
 
 from __future__ import annotations
 
