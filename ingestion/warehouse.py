@@ -1052,6 +1052,17 @@ def _prune(con: duckdb.DuckDBPyConnection, dataset: str) -> None:
         )
 
 
+def prune_replaced(con: duckdb.DuckDBPyConnection) -> None:
+    """Finish the replacement of slices that a kill has cut off between a load's commit and its pruning, in every
+    raw dataset: whoever builds on raw calls this first."""
+    datasets = con.execute(
+        "select distinct table_schema from information_schema.tables where table_name = ?", [SLICES]
+    ).fetchall()
+    for (dataset,) in datasets:
+        if dataset.startswith("raw_") and not dataset.endswith("_staging"):
+            _prune(con, dataset)
+
+
 def _drop_working_directory(paths: Paths, connection: Connection) -> None:
     """dlt's working files of this connection: they hold loaded packages, and a package that waits would block
     every later run."""

@@ -12,6 +12,8 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
+from ingestion.warehouse import prune_replaced
+
 SCHEMA = """
 create schema if not exists ops;
 create table if not exists ops.current_run (run_id varchar, as_of timestamp, batch_mark varchar);
@@ -113,6 +115,7 @@ def begin_build(
     """Write `ops.current_run` and open a build; the build that is returned says whether it must be a full
     one.
     """
+    prune_replaced(connection)
     prepare(connection)
     published = last_publication(connection)
     build = Build(
