@@ -1053,8 +1053,8 @@ def _prune(con: duckdb.DuckDBPyConnection, dataset: str) -> None:
 
 
 def prune_replaced(con: duckdb.DuckDBPyConnection) -> None:
-    """Finish the replacement of slices that a kill has cut off between a load's commit and its pruning, in every
-    raw dataset: whoever builds on raw calls this first."""
+    """Finish, in every raw dataset, what a kill has cut off between a load's commit and its pruning. Whoever
+    builds on raw calls this first."""
     datasets = con.execute(
         "select distinct table_schema from information_schema.tables where table_name = ?", [SLICES]
     ).fetchall()
