@@ -29,7 +29,7 @@ lint: .venv/.complete ## ruff, mypy, sqlfluff, Dagster's own validation
 	@$(py) -m ruff check .
 	@$(py) -m ruff format --check .
 	@$(py) -m mypy
-	@$(py) -m sqlfluff lint --processes 2 --disable-progress-bar dbt_project/models dbt_project/tests
+	@PYTHONWARNINGS=ignore $(py) -m sqlfluff lint --processes 2 --disable-progress-bar dbt_project/models dbt_project/tests
 	@$(funnelhouse) validate
 
 format: .venv/.complete ## let ruff and sqlfluff mend what they can
