@@ -134,14 +134,14 @@ def test_a_load_that_fails_half_way_leaves_nothing(paths: Paths, monkeypatch: py
 
     def failing(self: DuckDbCopyJob) -> None:
         copied_tables.append(self.load_table_name)
-        if "ads" in copied_tables and self.load_table_name != "ads":
+        if len(copied_tables) > 1:
             raise DatabaseTerminalException(ValueError("no more"))
         copy(self)
 
     monkeypatch.setattr(DuckDbCopyJob, "run", failing)
     with pytest.raises(PipelineStepFailed):
         run(paths, RESTATED)
-    assert "ads" in copied_tables
+    assert len(copied_tables) > 1, "one table was written before the failure"
     after = content(paths)
     assert {name: after[name] for name in ("contacts", "ads", "drops")} == {
         name: before[name] for name in ("contacts", "ads", "drops")

@@ -40,7 +40,7 @@ def company() -> Any:
     return generate("small")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # its environment must not reach other packages' tests
 def sandbox(company: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     drop = tmp_path_factory.mktemp("drop")
     patch = pytest.MonkeyPatch()
@@ -62,7 +62,7 @@ class Built:
     outcome: Outcome
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def built(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Built:
     sandbox.advance(LAST_DAY)
     paths = Paths(tmp_path_factory.mktemp("built"))
