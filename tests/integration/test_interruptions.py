@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from ingestion.settings import PROJECT_ROOT, Paths
 from tests.integration.conftest import LAST_DAY, Built, Sandbox
 from tests.integration.support import differences, run_day
@@ -51,6 +53,7 @@ def _kill_after(paths: Paths, said: tuple[str, str], seconds: float) -> None:
     run.stdout.close()
 
 
+@pytest.mark.timeout(1500)
 def test_killed_runs_end_in_the_content_of_an_undisturbed_run(
     sandbox: Sandbox, built: Built, tmp_path: Path
 ) -> None:

@@ -29,6 +29,7 @@ def _run_days(sandbox: Sandbox, built: Built, folder: Path, days: int) -> Paths:
     return paths
 
 
+@pytest.mark.timeout(1500)
 def test_ten_days_one_by_one_equal_one_full_run(sandbox: Sandbox, built: Built, tmp_path: Path) -> None:
     daily = _run_days(sandbox, built, tmp_path / "daily", 10)
     assert differences(daily.published, built.paths.published) == {}
