@@ -20,7 +20,6 @@ with in `ops.raw_baselines`; Data Docs lie in `<data folder>/gx`.
 
 import datetime as dt
 import json
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -347,14 +346,3 @@ def _result(check: RawCheck, outcome: Outcome, docs: Path) -> AssetCheckResult:
             "data_docs": MetadataValue.path(str(docs)),
         },
     )
-
-
-def warm_up() -> threading.Thread:
-    """Import Great Expectations in the background, while the run still waits for the sources."""
-
-    def load() -> None:
-        import great_expectations  # noqa: F401
-
-    thread = threading.Thread(target=load, name="great_expectations_import", daemon=True)
-    thread.start()
-    return thread
