@@ -32,14 +32,15 @@ final as (
         traffic_type,
         event_params,
         case when ga_session_id is not null then client_id || '.' || ga_session_id end as session_id,
-        coalesce(manual_source, {{ ga4_url_value('page_location', 'utm_source') }}) as utm_source,
-        coalesce(manual_medium, {{ ga4_url_value('page_location', 'utm_medium') }}) as utm_medium,
-        coalesce(manual_campaign_name, {{ ga4_url_value('page_location', 'utm_campaign') }}) as utm_campaign,
-        coalesce(manual_content, {{ ga4_url_value('page_location', 'utm_content') }}) as utm_content,
-        coalesce(manual_term, {{ ga4_url_value('page_location', 'utm_term') }}) as utm_term,
-        coalesce(gclid, {{ ga4_url_value('page_location', 'gclid') }}) as gclid,
+        coalesce(manual_source, {{ decoded_url_parameter('page_location', 'utm_source') }}) as utm_source,
+        coalesce(manual_medium, {{ decoded_url_parameter('page_location', 'utm_medium') }}) as utm_medium,
+        coalesce(manual_campaign_name, {{ decoded_url_parameter('page_location', 'utm_campaign') }})
+            as utm_campaign,
+        coalesce(manual_content, {{ decoded_url_parameter('page_location', 'utm_content') }}) as utm_content,
+        coalesce(manual_term, {{ decoded_url_parameter('page_location', 'utm_term') }}) as utm_term,
+        coalesce(gclid, {{ decoded_url_parameter('page_location', 'gclid') }}) as gclid,
         {% for name in ['gbraid', 'wbraid', 'fbclid', 'msclkid', 'ttclid', 'li_fat_id'] -%}
-        {{ ga4_url_value('page_location', name) }} as {{ name }},
+        {{ decoded_url_parameter('page_location', name) }} as {{ name }},
         {% endfor -%}
         coalesce(transaction_id, param_transaction_id) as order_id,
         item_id,

@@ -19,7 +19,8 @@ amounts as (
         source_relation,
         cast(paid_at as date) as date,
         upper(currency) as currency,
-        {{ stripe_amount('coalesce(total_excluding_tax, total - coalesce(tax, 0))', 'currency') }} as amount,
+        {{ minor_units_as_money('coalesce(total_excluding_tax, total - coalesce(tax, 0))', 'currency') }}
+            as amount,
         _dlt_load_id
     from invoices
     union all

@@ -186,7 +186,7 @@ final as (
         bounded.quantity,
         bounded.billing_interval,
         cast(
-            bounded.monthly_minor_units * cast({{ stripe_unit('bounded.currency') }} as double)
+            bounded.monthly_minor_units * cast({{ minor_unit('bounded.currency') }} as double)
             as decimal(19, 4)
         ) as mrr,
         upper(bounded.currency) as currency,

@@ -1,12 +1,12 @@
 {#
-An amount in minor units as money: most currencies have cents, some have none, a few have thousandths. The list is the
-vendor's own (zero-decimal and three-decimal currencies).
+An amount in minor units as money: most currencies have cents, some have none, a few have thousandths. The lists are
+those of the card networks' zero-decimal and three-decimal currencies.
 #}
-{% macro stripe_amount(minor_units, currency) -%}
-cast({{ minor_units }} as decimal(18, 0)) * {{ stripe_unit(currency) }}
+{% macro minor_units_as_money(minor_units, currency) -%}
+cast({{ minor_units }} as decimal(18, 0)) * {{ minor_unit(currency) }}
 {%- endmacro %}
 
-{% macro stripe_unit(currency) -%}
+{% macro minor_unit(currency) -%}
 case
     when lower({{ currency }}) in (
         'bif', 'clp', 'djf', 'gnf', 'jpy', 'kmf', 'krw', 'mga', 'pyg', 'rwf', 'vnd', 'vuv', 'xaf', 'xof', 'xpf'
