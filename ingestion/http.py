@@ -34,6 +34,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
+from xml.etree import ElementTree
 
 import orjson
 import requests
@@ -372,7 +373,7 @@ class ApiClient:
         return self.request(Request(path, "POST", params=params or {}, json=json), **options)
 
     def request(self, request: Request, *, expect: str = "json") -> Answer:
-        """One request with all retries. `expect`: "json" (a whole JSON document), "lines" or "bytes"
+        """One request with all retries. `expect`: "json" or "xml" (a whole document), "lines" or "bytes"
         (anything)."""
         url = self._url(request.path)
         renewed = False
@@ -560,10 +561,15 @@ class ApiClient:
             return
         if not start:
             raise _Retry("an empty answer")
+        if expect == "xml" and b"<!doctype" in answer.content.lower():
+            raise _Retry("XML with a type declaration")
         try:
-            answer.json()
-        except (ValueError, UnicodeDecodeError):
-            raise _Retry("JSON that is cut off or malformed") from None
+            if expect == "xml":
+                ElementTree.fromstring(answer.content)
+            else:
+                answer.json()
+        except (ValueError, UnicodeDecodeError, ElementTree.ParseError):
+            raise _Retry(f"{expect.upper()} that is cut off or malformed") from None
 
     def _accepted(self, request: Request, answer: Answer) -> Answer:
         if 200 <= answer.status < 300:

@@ -20,7 +20,7 @@ from sandbox.company import generate
 from sandbox.environment import environment
 
 AS_OF = datetime(2026, 7, 1, 3, tzinfo=UTC)
-SYSTEMS = ("ga4", "google_ads", "hubspot", "mailchimp", "stripe")
+SYSTEMS = ("ecb", "ga4", "google_ads", "hubspot", "mailchimp", "stripe")
 
 
 @dataclass
@@ -122,6 +122,20 @@ def test_each_collected_event_is_one_row(world: World) -> None:
     repeated = world.first["ga4"].tables["events"].filtered["repeated event"]
     total = world.value("select count(*) from raw_ga4.events")
     assert world.value("select sum(event_count) from raw_ga4.daily_report") == total + repeated
+
+
+def test_reference_rates_are_those_published_by_the_clock(world: World) -> None:
+    expected = world.value(
+        """select count(*) from company_fx_rates
+        where currency_from = 'EUR' and visible_at <= timestamp '2026-07-01 03:00'"""
+    )
+    agreeing = world.value(
+        """select count(*) from raw_ecb.rates as rates
+        inner join company_fx_rates as published
+            on rates.date = published.date and rates.currency = published.currency_to
+        where published.currency_from = 'EUR' and round(published.rate, 8) = rates.rate"""
+    )
+    assert expected == agreeing == world.value("select count(*) from raw_ecb.rates") > 80
 
 
 def test_recipients_and_their_actions_are_what_the_reports_count(world: World) -> None:

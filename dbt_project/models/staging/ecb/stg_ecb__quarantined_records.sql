@@ -1,0 +1,3 @@
+{{ config(enabled=provides('ecb', 'quarantined_records')) }}
+
+{{ refused_records('ecb') }}
