@@ -1,15 +1,43 @@
 {#
-What belongs here: the names of the attribution models. A model is a column credit_<name> of fct_attribution; every
-report in long form goes over this list.
+What belongs here: the names of the attribution models and the pieces of their formulas. A model is a column
+credit_<name> of fct_attribution; every report in long form goes over the list.
 #}
 {% macro attribution_models() %}
-{{ return(['first_touch', 'last_touch', 'last_non_direct', 'linear', 'position_based', 'time_decay']) }}
+{{ return([
+    'first_touch', 'last_touch', 'last_non_direct', 'linear', 'position_based', 'time_decay', 'w_shaped', 'full_path',
+    'shapley',
+]) }}
 {% endmacro %}
 
 {# The lookback of a conversion type in days, from the var; a type that is not there has 30. #}
 {% macro lookback_days(conversion_type) -%}
 case {{ conversion_type }}
 {%- for name, days in var('attribution_lookback_days').items() %} when '{{ name }}' then {{ days }}{% endfor %} else 30 end
+{%- endmacro %}
+
+{#
+The milestone models, from their weights (var milestone_weights) and the columns <milestone>_position: the touch that
+holds the milestone, 0 where none does. One touch can hold several and adds their weights.
+#}
+{% macro weight_held(weights) -%}
+(0.0
+{%- for milestone, weight in weights.items() if milestone != 'rest' %} + case when touch_position = {{ milestone }}_position then {{ weight }} else 0.0 end{% endfor %})
+{%- endmacro %}
+{% macro weight_present(weights) -%}
+(0.0
+{%- for milestone, weight in weights.items() if milestone != 'rest' %} + case when {{ milestone }}_position > 0 then {{ weight }} else 0.0 end{% endfor %})
+{%- endmacro %}
+{% macro holds_none(weights) -%}
+case when touch_position in (
+{%- for milestone in weights if milestone != 'rest' %}{{ milestone }}_position{{ ', ' if not loop.last }}{% endfor %}) then 0 else 1 end
+{%- endmacro %}
+{# Milestones present share in proportion what absent ones leave, and the rest's part where no touch is left for it. #}
+{% macro milestone_credit(model, weights) -%}
+case
+    when {{ model }}_others = 0 then {{ model }}_held / {{ model }}_present
+    when {{ holds_none(weights) }} = 1 then {{ weights['rest'] }} / cast({{ model }}_others as double)
+    else {{ model }}_held / {{ model }}_present * (1.0 - {{ weights['rest'] }})
+end
 {%- endmacro %}
 
 {#

@@ -74,6 +74,18 @@ SCHEMAS = {
             ("closed_at", pa.timestamp("us")),
         ]
     ),
+    # No contact, no lead milestone: the six models of this file have no use for it.
+    "intermediate.int_contacts": pa.schema(
+        [
+            ("source_relation", pa.string()),
+            ("source_record_id", pa.string()),
+            ("created_at", pa.timestamp("us")),
+        ]
+    ),
+    "intermediate.int_identity_map": pa.schema(
+        [("identifier_type", pa.string()), ("identifier", pa.string()), ("person_id", pa.string())]
+    ),
+    "intermediate.int_person_accounts": pa.schema([("person_id", pa.string()), ("account_id", pa.string())]),
 }
 
 
@@ -318,7 +330,10 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compiled]:
         connection.execute(f"create schema if not exists {schema}")
     types = pa.Table.from_pylist(TYPES)  # noqa: F841 (DuckDB reads it by name)
     connection.execute("create or replace table seeds.conversion_types as select * from types")
-    yield Compiled(connection, windows, attribution)
+    compiled = Compiled(connection, windows, attribution)
+    for table in ("int_contacts", "int_identity_map", "int_person_accounts"):
+        compiled.load(f"intermediate.{table}", [])
+    yield compiled
     connection.close()
 
 

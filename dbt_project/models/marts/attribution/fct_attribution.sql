@@ -20,6 +20,9 @@ windows as (
         windows.cycle_from,
         windows.converted_at,
         windows.converted_on,
+        windows.lead_created_at,
+        windows.opportunity_created_at,
+        windows.closed_at,
         windows.value,
         windows.window_hash
     from {{ ref('int_conversion_windows') }} as windows
@@ -48,6 +51,9 @@ placed as (
     select
         windows.conversion_id,
         windows.converted_at,
+        windows.lead_created_at,
+        windows.opportunity_created_at,
+        windows.closed_at,
         touches.touchpoint_id,
         touches.person_id as touch_person_id,
         touches.occurred_at as touched_at,
@@ -67,6 +73,9 @@ placed as (
     select
         windows.conversion_id,
         windows.converted_at,
+        windows.lead_created_at,
+        windows.opportunity_created_at,
+        windows.closed_at,
         touches.touchpoint_id,
         touches.person_id as touch_person_id,
         touches.occurred_at as touched_at,
@@ -96,6 +105,15 @@ positioned as (
         {{ days_between('touched_at', 'converted_at') }} as days_to_conversion,
         row_number() over (partition by conversion_id order by touched_at, touchpoint_id) as touch_position,
         count(*) over (partition by conversion_id) as touch_count,
+        count(*) over (partition by conversion_id, channel) as channel_touches,
+        row_number() over (partition by conversion_id, channel order by touched_at, touchpoint_id)
+            as channel_touch,
+        -- A milestone's touch is the last one at or before it; 0 where it is absent, or lies before the path.
+        1 as first_touch_position,
+        {%- for milestone in ['lead_created', 'opportunity_created', 'closed'] %}
+        count(case when touched_at <= {{ milestone }}_at then 1 end) over (partition by conversion_id)
+            as {{ milestone }}_position,
+        {%- endfor %}
         row_number() over (
             partition by conversion_id order by is_direct asc, touched_at desc, touchpoint_id desc
         ) as non_direct_rank,
@@ -106,6 +124,19 @@ positioned as (
             / {{ var('time_decay_half_life_days') }}
         ) as decay_weight
     from placed
+),
+
+-- What the milestones of a touch weigh, what those of the path do, and how many touches hold none.
+weighed as (
+    select
+        *,
+        {%- for model, weights in var('milestone_weights').items() %}
+        {{ weight_held(weights) }} as {{ model }}_held,
+        {{ weight_present(weights) }} as {{ model }}_present,
+        sum({{ holds_none(weights) }}) over (partition by conversion_id) as {{ model }}_others,
+        {%- endfor %}
+        sum(case when channel_touch = 1 then 1 else 0 end) over (partition by conversion_id) as channel_count
+    from positioned
 ),
 
 credited as (
@@ -127,8 +158,13 @@ credited as (
             when touch_position = touch_count then {{ last }}
             else (1.0 - {{ first }} - {{ last }}) / cast(touch_count - 2 as double)
         end as credit_position_based,
-        decay_weight / sum(decay_weight) over (partition by conversion_id) as credit_time_decay
-    from positioned
+        decay_weight / sum(decay_weight) over (partition by conversion_id) as credit_time_decay,
+        {%- for model, weights in var('milestone_weights').items() %}
+        {{ milestone_credit(model, weights) }} as credit_{{ model }},
+        {%- endfor %}
+        -- Exact for the game in which a set of channels earns the conversions whose channels lie in it.
+        1.0 / cast(channel_count * channel_touches as double) as credit_shapley
+    from weighed
 ),
 
 final as (
