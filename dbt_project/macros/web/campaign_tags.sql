@@ -1,14 +1,18 @@
 {#
 What belongs here: how a web event names its campaign: the UTM tags and the click id of its own columns, else of its
-page's URL. Gives the columns utm_source to utm_term, click_id and click_id_type of a select list.
+page's URL. Gives the columns utm_source to utm_term, click_id and click_id_type of a select list. What only says
+that there is no value (var tags_without_value: `unknown`, `undefined` …) is none: NULL, as an absent tag is.
 #}
 {% macro campaign_tags() -%}
 {%- set click_ids = ['gclid', 'gbraid', 'wbraid', 'msclkid', 'fbclid', 'ttclid', 'li_fat_id'] -%}
 {%- for name in ['utm_source', 'utm_medium', 'utm_campaign', 'utm_content', 'utm_term'] -%}
+{%- set written -%}
 coalesce(
     nullif({{ name }}, ''),
     case when page_url like '%{{ name }}=%' then {{ url_parameter('page_url', name) }} end
-) as {{ name }},
+)
+{%- endset -%}
+case when lower(trim({{ written }})) not in ({{ quoted_list(var('tags_without_value')) }}) then {{ written }} end as {{ name }},
 {% endfor -%}
 coalesce(
     {%- for name in click_ids %}

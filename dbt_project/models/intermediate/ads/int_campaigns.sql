@@ -148,11 +148,13 @@ with_channel as (
             campaigns.campaign_kind = 'offline'
             and campaigns.source_relation = offline_types.source_relation
             and campaigns.campaign_id = offline_types.campaign_id
+    left join {{ ref('touchpoint_type_channels') }} as known
+        on offline_types.touch_type = known.touchpoint_type
     left join {{ ref('touchpoint_type_channels') }} as types
         on
             types.touchpoint_type = case
                 when campaigns.campaign_kind = 'email' then 'email_click'
-                when campaigns.campaign_kind = 'offline' then coalesce(offline_types.touch_type, 'offline')
+                when campaigns.campaign_kind = 'offline' then coalesce(known.touchpoint_type, 'offline')
             end
 ),
 

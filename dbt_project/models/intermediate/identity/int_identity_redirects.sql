@@ -6,28 +6,43 @@
 ) }}
 -- A log of what changed, so the one table that a rebuild does not repeat; a rebuild keeps it.
 
-with changed as (
-    select distinct
+with moved as (
+    select
+        identifier_type,
+        identifier,
         old_person_id,
         new_person_id
     from {{ ref('int_changed_identifiers') }}
-    where old_person_id is not null and new_person_id is not null and old_person_id <> new_person_id
+    where old_person_id is null or old_person_id <> new_person_id
 ),
 
-targets as (
+changed as (
     select
         old_person_id,
-        count(*) as new_persons
-    from changed
-    group by old_person_id
+        new_person_id,
+        count(*) over (partition by old_person_id) as new_persons,
+        count(*) over (partition by new_person_id) as old_persons
+    from (
+        select distinct
+            old_person_id,
+            new_person_id
+        from moved
+        where old_person_id is not null and new_person_id is not null
+    ) as pairs
 ),
 
-sources as (
+-- Who is still there: an old person who is has lost only a part; a new person who holds identifiers that did
+-- not move was there before.
+remaining as (
     select
-        new_person_id,
-        count(*) as old_persons
-    from changed
-    group by new_person_id
+        map.person_id,
+        bool_or(moved.identifier is null) as was_there_before
+    from {{ ref('int_identity_map') }} as map
+    left join moved
+        on
+            map.identifier_type = moved.identifier_type
+            and map.identifier = moved.identifier
+    group by map.person_id
 ),
 
 final as (
@@ -35,23 +50,14 @@ final as (
         changed.old_person_id,
         changed.new_person_id,
         case
-            when targets.new_persons > 1 then 'split'
-            when sources.old_persons > 1 or still_used.person_id is not null then 'merged'
+            when changed.new_persons > 1 or old_person.person_id is not null then 'split'
+            when changed.old_persons > 1 or coalesce(new_person.was_there_before, false) then 'merged'
             else 'earlier evidence'
         end as reason,
         {{ as_of() }} as redirected_at
     from changed
-    inner join targets on changed.old_person_id = targets.old_person_id
-    inner join sources on changed.new_person_id = sources.new_person_id
-    left join (
-        select distinct map.person_id
-        from {{ ref('int_identity_map') }} as map
-        left join {{ ref('int_changed_identifiers') }} as moved
-            on
-                map.identifier_type = moved.identifier_type
-                and map.identifier = moved.identifier
-        where moved.identifier is null
-    ) as still_used on changed.new_person_id = still_used.person_id
+    left join remaining as old_person on changed.old_person_id = old_person.person_id
+    left join remaining as new_person on changed.new_person_id = new_person.person_id
     {% if is_rewrite() %}
     where not exists (
             select 1

@@ -5,8 +5,18 @@ with offline_touches as (
     select * from {{ ref('int_offline_touches_unioned') }}
 ),
 
+-- An activity that does not say who sought whom was ours.
 activities as (
-    select * from {{ ref('int_crm_activities_unioned') }}
+    select
+        source_relation,
+        activity_id,
+        lower(activity_type) as activity_type,
+        occurred_at,
+        contact_id,
+        lower(trim(outcome)) as outcome,
+        coalesce(is_automated, false) as is_automated,
+        coalesce(lower(trim(direction)), 'outbound') as direction
+    from {{ ref('int_crm_activities_unioned') }}
     where lower(activity_type) <> 'task'
 ),
 
@@ -96,20 +106,23 @@ sales as (
         activities.occurred_at,
         types.touchpoint_type,
         cast(null as {{ text_type() }}) as session_id,
-        types.channel,
+        case
+            when activities.direction = 'inbound'
+                then coalesce(nullif(types.inbound_channel, ''), types.channel)
+            else types.channel
+        end as channel,
         types.medium,
         'sales' as source,
         '(not set)' as campaign,
         cast(null as {{ text_type() }}) as campaign_id,
         cast(null as {{ text_type() }}) as ad_id,
         cast(null as {{ text_type() }}) as click_id_type,
-        coalesce(lower(activities.direction), 'outbound') as direction,
+        activities.direction,
         types.is_paid,
         types.funnel_position,
         case
-            when coalesce(activities.is_automated, false) then 'automated'
-            when coalesce(lower(activities.direction), 'outbound') <> 'inbound'
-                and not coalesce(outcomes.is_answered, false)
+            when activities.is_automated then 'automated'
+            when activities.direction <> 'inbound' and not coalesce(outcomes.is_answered, false)
                 then 'unanswered outbound'
         end as own_reason,
         activities.source_relation,
@@ -118,10 +131,10 @@ sales as (
     inner join types
         on
             types.touchpoint_type = case
-                when lower(activities.activity_type) = 'social_message' then 'social_message'
-                else 'crm_' || lower(activities.activity_type)
+                when activities.activity_type = 'social_message' then 'social_message'
+                else 'crm_' || activities.activity_type
             end
-    left join outcomes on lower(trim(activities.outcome)) = outcomes.outcome
+    left join outcomes on activities.outcome = outcomes.outcome
     left join identity_map as contacts
         on
             contacts.identifier_type = {{ identifier_type('crm_contact', 'activities.source_relation') }}

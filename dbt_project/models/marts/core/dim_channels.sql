@@ -10,6 +10,9 @@ used as (
     union
     select channel from {{ ref('touchpoint_type_channels') }} where coalesce(channel, '') <> ''
     union
+    select inbound_channel as channel from {{ ref('touchpoint_type_channels') }}
+    where coalesce(inbound_channel, '') <> ''
+    union
     select channel from {{ ref('int_incrementality_tests_unioned') }} where channel is not null
     union
     select channel from {{ ref('int_costs_unioned') }} where channel is not null
