@@ -44,7 +44,11 @@ contacts as (
         contacts.source_record_id,
         coalesce(identity_map.person_id, contacts.contact_id) as person_id,
         contacts.account_id,
-        contacts.owner_id
+        contacts.owner_id,
+        row_number() over (
+            partition by coalesce(identity_map.person_id, contacts.contact_id)
+            order by contacts.created_at, contacts.contact_id
+        ) as record_number
     from {{ ref('int_contacts') }} as contacts
     left join identity_map
         on
@@ -135,6 +139,7 @@ stage_changes as (
         changes.funnel_stage,
         changes.changed_at,
         changes.is_inferred,
+        changes.from_value,
         case
             when owners.to_value is not null
                 then {{ surrogate_key(['owners.source_relation', 'owners.to_value']) }}
@@ -150,7 +155,8 @@ stage_changes as (
     where changes.field in ('stage', 'lifecycle_stage', 'lead_status')
 ),
 
--- Before the first assignment the record's present owner stands in.
+-- Before the first assignment the record's present owner stands in. The value that a person's second record begins
+-- with is no move of the person: like an event it opens a stage, but takes nobody back.
 contact_changes as (
     select
         stage_changes.field,
@@ -162,6 +168,7 @@ contact_changes as (
         {{ no_text }} as opportunity_id,
         coalesce(stage_changes.owner_id, contacts.owner_id) as owner_id,
         {{ no_text }} as product,
+        contacts.record_number = 1 or stage_changes.from_value is not null as is_history,
         stage_changes.is_inferred
     from stage_changes
     inner join contacts on stage_changes.object_id = contacts.contact_id
@@ -276,8 +283,8 @@ surveys as (
     ('sessions', "'channel'", 'channel', 'visits', '1 = 1', 'false'),
     ('web_events', "'event_name'", 'event_name', 'events', '1 = 1', 'false'),
     ('referrals', "'sign_up_number'", 'sign_up_number', 'referrals', '1 = 1', 'false'),
-    ('crm_contacts', "'funnel_stage'", 'funnel_stage', 'contact_changes', "funnel_stage <> '(ignored)'", 'true'),
-    ('crm_contacts', 'field', 'to_value', 'contact_changes', '1 = 1', 'true'),
+    ('crm_contacts', "'funnel_stage'", 'funnel_stage', 'contact_changes', "funnel_stage <> '(ignored)'", 'is_history'),
+    ('crm_contacts', 'field', 'to_value', 'contact_changes', '1 = 1', 'is_history'),
     ('crm_opportunities', "'funnel_stage'", 'funnel_stage', 'opportunity_changes', "funnel_stage <> '(ignored)'", 'true'),
     ('crm_opportunities', "'stage'", 'to_value', 'opportunity_changes', '1 = 1', 'true'),
     ('crm_opportunities', "'won_number'", 'won_number', 'wins', '1 = 1', 'false'),

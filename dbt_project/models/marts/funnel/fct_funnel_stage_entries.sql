@@ -5,6 +5,8 @@ A subject's (person's, opportunity's, account's) way through the stages of its o
 - A move over stages that were never reached adds an entry of no duration to each of them (is_skipped).
 - `movement` says how a stint ended: forward, skipped (forward over stages never reached), regressed (to an earlier
   stage), re_entered (forward into a stage held before), lost; NULL while it lasts.
+- Where the funnel goes on with subjects of another kind (persons, then opportunities), the stint in the last stage of
+  the one kind ends when the account's next subject of the other kind starts; the stages before that start are skipped.
 #}
 with rules as (
     select * from {{ ref('funnels') }}
@@ -164,20 +166,124 @@ steps as (
     where subject_id is not null
 ),
 
+-- Where the funnel goes on with subjects of another kind.
+boundaries as (
+    select
+        stages.funnel,
+        stages.stage,
+        stages.stage_order,
+        stages.subject,
+        following.subject as next_subject
+    from stages
+    inner join stages as following
+        on stages.funnel = following.funnel and stages.stage_order + 1 = following.stage_order
+    where stages.subject <> following.subject
+),
+
+account_units as (
+    select
+        'person' as subject,
+        person_id as subject_id,
+        coalesce(account_id, person_id) as account_unit_id
+    from persons
+    union all
+    select
+        'opportunity' as subject,
+        opportunities.opportunity_id as subject_id,
+        coalesce(
+            opportunities.account_id,
+            persons.account_id,
+            opportunities.person_id,
+            opportunities.opportunity_id
+        )
+            as account_unit_id
+    from opportunities
+    left join persons on opportunities.person_id = persons.person_id
+),
+
+-- The start of each subject that a boundary leads to.
+starts as (
+    select
+        firsts.funnel,
+        firsts.subject,
+        firsts.subject_id,
+        firsts.stage,
+        firsts.stage_order,
+        firsts.occurred_at as started_at,
+        firsts.is_inferred,
+        boundaries.stage as boundary_stage,
+        boundaries.stage_order as boundary_order,
+        boundaries.subject as boundary_subject,
+        coalesce(account_units.account_unit_id, firsts.subject_id) as account_unit_id
+    from (
+        select
+            steps.*,
+            row_number() over (
+                partition by funnel, subject, subject_id
+                order by occurred_at asc, stage_order asc, is_inferred asc
+            ) as start_number
+        from steps
+        where stage <> 'lost' and subject <> 'person'
+    ) as firsts
+    inner join boundaries
+        on
+            firsts.funnel = boundaries.funnel
+            and firsts.subject = boundaries.next_subject
+            and firsts.stage_order > boundaries.stage_order
+    left join account_units
+        on firsts.subject = account_units.subject and firsts.subject_id = account_units.subject_id
+    where firsts.start_number = 1
+),
+
+-- A start with stages left out between it and a boundary that the account had reached.
+late_starts as (
+    select
+        starts.funnel,
+        starts.subject,
+        starts.subject_id,
+        max(starts.boundary_order) as reached_order
+    from starts
+    inner join steps
+        on
+            starts.funnel = steps.funnel
+            and starts.boundary_stage = steps.stage
+            and starts.started_at >= steps.occurred_at
+    left join account_units
+        on steps.subject = account_units.subject and steps.subject_id = account_units.subject_id
+    where
+        starts.stage_order > starts.boundary_order + 1
+        and starts.account_unit_id = coalesce(account_units.account_unit_id, steps.subject_id)
+    group by starts.funnel, starts.subject, starts.subject_id
+),
+
 -- Most subjects have made one step only (a visit): they need no ordering, and the windows below stay small.
 step_counts as (
     select
-        funnel,
-        subject,
-        subject_id,
-        count(*) as steps
-    from steps
-    group by funnel, subject, subject_id
+        counted.funnel,
+        counted.subject,
+        counted.subject_id,
+        late_starts.reached_order,
+        counted.steps = 1 and late_starts.reached_order is null as is_single
+    from (
+        select
+            funnel,
+            subject,
+            subject_id,
+            count(*) as steps
+        from steps
+        group by funnel, subject, subject_id
+    ) as counted
+    left join late_starts
+        on
+            counted.funnel = late_starts.funnel
+            and counted.subject = late_starts.subject
+            and counted.subject_id = late_starts.subject_id
 ),
 
 ordered as (
     select
         steps.*,
+        step_counts.reached_order,
         row_number() over (
             partition by steps.funnel, steps.subject, steps.subject_id
             order by
@@ -192,15 +298,18 @@ ordered as (
             steps.funnel = step_counts.funnel
             and steps.subject = step_counts.subject
             and steps.subject_id = step_counts.subject_id
-            and step_counts.steps > 1
+            and not step_counts.is_single
 ),
 
 furthest as (
     select
         ordered.*,
-        max(stage_order) over (
-            partition by funnel, subject, subject_id order by step_number
-            rows between unbounded preceding and 1 preceding
+        coalesce(
+            max(stage_order) over (
+                partition by funnel, subject, subject_id order by step_number
+                rows between unbounded preceding and 1 preceding
+            ),
+            case when stage <> 'lost' then reached_order end
         ) as furthest_before
     from ordered
 ),
@@ -268,25 +377,85 @@ skipped as (
     where sequenced.stage <> 'lost'
 ),
 
+singles as (
+    select steps.*
+    from steps
+    inner join step_counts
+        on
+            steps.funnel = step_counts.funnel
+            and steps.subject = step_counts.subject
+            and steps.subject_id = step_counts.subject_id
+            and step_counts.is_single
+    where steps.stage <> 'lost'
+),
+
+-- The stints at a boundary that their subject itself has not ended, and the start that ended them.
+crossings as (
+    select
+        held.funnel,
+        held.subject,
+        held.subject_id,
+        min(starts.started_at) as exited_at,
+        {% set earliest = ordered_by(['starts.started_at', 'starts.stage_order', 'starts.subject_id']) %}
+        min_by(starts.stage, {{ earliest }}) as next_stage,
+        min_by(
+            case when starts.stage_order = starts.boundary_order + 1 then 'forward' else 'skipped' end,
+            {{ earliest }}
+        ) as movement,
+        min_by(starts.is_inferred, {{ earliest }}) as is_exit_inferred
+    from (
+        select
+            funnel,
+            subject,
+            subject_id,
+            stage,
+            occurred_at
+        from moved
+        where movement is null
+        union all
+        select
+            funnel,
+            subject,
+            subject_id,
+            stage,
+            occurred_at
+        from singles
+    ) as held
+    left join account_units
+        on held.subject = account_units.subject and held.subject_id = account_units.subject_id
+    inner join starts
+        on
+            held.funnel = starts.funnel
+            and held.stage = starts.boundary_stage
+            and held.subject = starts.boundary_subject
+            and coalesce(account_units.account_unit_id, held.subject_id) = starts.account_unit_id
+            and held.occurred_at <= starts.started_at
+    group by held.funnel, held.subject, held.subject_id
+),
+
 entries as (
     select
-        funnel,
-        subject,
-        subject_id,
-        stage,
-        stage_order,
-        occurred_at as entered_at,
-        exited_at,
-        next_stage,
-        movement,
-        case
-            when exited_at is not null then {{ hours_between('occurred_at', 'exited_at') }}
-        end as hours_in_stage,
-        owner_id,
+        moved.funnel,
+        moved.subject,
+        moved.subject_id,
+        moved.stage,
+        moved.stage_order,
+        moved.occurred_at as entered_at,
+        coalesce(moved.exited_at, crossings.exited_at) as exited_at,
+        coalesce(moved.next_stage, crossings.next_stage) as next_stage,
+        coalesce(moved.movement, crossings.movement) as movement,
+        moved.owner_id,
         false as is_skipped,
-        is_inferred,
-        is_inferred or coalesce(is_exit_inferred, false) as has_inferred_hours
+        moved.is_inferred,
+        moved.is_inferred or coalesce(moved.is_exit_inferred, crossings.is_exit_inferred, false)
+            as has_inferred_hours
     from moved
+    left join crossings
+        on
+            moved.movement is null
+            and moved.funnel = crossings.funnel
+            and moved.subject = crossings.subject
+            and moved.subject_id = crossings.subject_id
     union all
     select
         funnel,
@@ -298,7 +467,6 @@ entries as (
         occurred_at as exited_at,
         next_stage,
         'skipped' as movement,
-        cast(null as double) as hours_in_stage,
         owner_id,
         true as is_skipped,
         is_inferred,
@@ -321,30 +489,27 @@ numbered as (
     from entries
     union all
     select
-        steps.funnel,
-        steps.subject,
-        steps.subject_id,
-        steps.stage,
-        steps.stage_order,
-        steps.occurred_at as entered_at,
-        cast(null as timestamp) as exited_at,
-        cast(null as {{ text_type() }}) as next_stage,
-        cast(null as {{ text_type() }}) as movement,
-        cast(null as double) as hours_in_stage,
-        steps.owner_id,
+        singles.funnel,
+        singles.subject,
+        singles.subject_id,
+        singles.stage,
+        singles.stage_order,
+        singles.occurred_at as entered_at,
+        crossings.exited_at,
+        crossings.next_stage,
+        crossings.movement,
+        singles.owner_id,
         false as is_skipped,
-        steps.is_inferred,
-        steps.is_inferred as has_inferred_hours,
+        singles.is_inferred,
+        singles.is_inferred or coalesce(crossings.is_exit_inferred, false) as has_inferred_hours,
         1 as entry_number,
         false as is_subject_lost
-    from steps
-    inner join step_counts
+    from singles
+    left join crossings
         on
-            steps.funnel = step_counts.funnel
-            and steps.subject = step_counts.subject
-            and steps.subject_id = step_counts.subject_id
-            and step_counts.steps = 1
-    where steps.stage <> 'lost'
+            singles.funnel = crossings.funnel
+            and singles.subject = crossings.subject
+            and singles.subject_id = crossings.subject_id
 ),
 
 -- What a subject is segmented by: the same in all its stages.
@@ -446,7 +611,9 @@ select
     exited_at,
     next_stage,
     movement,
-    hours_in_stage,
+    case
+        when exited_at is not null and not is_skipped then {{ hours_between('entered_at', 'exited_at') }}
+    end as hours_in_stage,
     has_inferred_hours,
     is_skipped,
     is_inferred,
