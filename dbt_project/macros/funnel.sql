@@ -75,6 +75,9 @@ end
         'product': 'product', 'deal_size_band': 'deal_size_band',
     }) }}
 {% endmacro %}
+{% macro framework_segments() %}
+    {{ return({'all': "'all'", 'channel': 'first_touch_channel'}) }}
+{% endmacro %}
 {% macro cohort_segments() %}
     {{ return({
         'all': "'all'", 'channel': 'channel', 'plan': 'plan', 'country': 'country', 'first_product': 'first_product',

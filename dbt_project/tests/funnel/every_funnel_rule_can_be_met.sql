@@ -1,4 +1,5 @@
--- A line of the seeds funnels or crm_stage_mapping that leads nowhere, with what is wrong about it.
+-- A line of the seeds funnels, crm_stage_mapping or funnel_frameworks that leads nowhere, with what is wrong
+-- about it.
 {% set known = [] %}
 {% set open = [] %}
 {% for source, fields in funnel_sources().items() %}
@@ -22,7 +23,9 @@ stages as (
         min(subject) as subject,
         max(subject) as last_subject,
         min(counting_unit) as counting_unit,
-        max(counting_unit) as last_counting_unit
+        max(counting_unit) as last_counting_unit,
+        coalesce(min(win_conversion_type), '(none)') as win_conversion_type,
+        count(distinct coalesce(win_conversion_type, '(none)')) as win_conversion_types
     from rules
     group by funnel, stage
 ),
@@ -81,12 +84,67 @@ problems as (
     select
         funnel,
         stage,
-        'its rules do not agree on order, subject or counting unit' as problem
+        'its rules do not agree on order, subject, counting unit or win_conversion_type' as problem
     from stages
     where
         stage_order <> last_stage_order
         or subject <> last_subject
         or counting_unit <> last_counting_unit
+        or win_conversion_types > 1
+    union all
+    select
+        stages.funnel,
+        stages.stage,
+        'no conversion type is ' || stages.win_conversion_type as problem
+    from stages
+    left join {{ ref('conversion_types') }} as types
+        on stages.win_conversion_type = types.conversion_type
+    where stages.win_conversion_type <> '(none)' and types.conversion_type is null
+    union all
+    select
+        funnel,
+        'any' as stage,
+        'no stage is a sale (win_conversion_type)' as problem
+    from stages
+    group by funnel
+    having max(case when win_conversion_type = '(none)' then 0 else 1 end) = 0
+    union all
+    select
+        stages.funnel,
+        stages.stage,
+        'framework ' || known.framework || ' does not have this stage' as problem
+    from stages
+    inner join (
+        select distinct
+            framework,
+            funnel
+        from {{ ref('funnel_frameworks') }}
+    ) as known
+        on stages.funnel = known.funnel
+    left join {{ ref('funnel_frameworks') }} as frameworks
+        on
+            known.framework = frameworks.framework
+            and stages.funnel = frameworks.funnel
+            and stages.stage = frameworks.stage
+    where frameworks.stage is null
+    union all
+    select
+        funnel,
+        stage,
+        'framework ' || framework || ' orders it before an earlier stage of the funnel' as problem
+    from (
+        select
+            frameworks.framework,
+            frameworks.funnel,
+            frameworks.stage,
+            frameworks.framework_order,
+            lag(frameworks.framework_order) over (
+                partition by frameworks.framework, frameworks.funnel order by stages.stage_order
+            ) as earlier_order
+        from {{ ref('funnel_frameworks') }} as frameworks
+        inner join stages on frameworks.funnel = stages.funnel and frameworks.stage = stages.stage
+    ) as framework_steps
+    where framework_order < earlier_order
     union all
     select
         stages.funnel,

@@ -155,8 +155,8 @@ stage_changes as (
     where changes.field in ('stage', 'lifecycle_stage', 'lead_status')
 ),
 
--- Before the first assignment the record's present owner stands in. The value that a person's second record begins
--- with is no move of the person: like an event it opens a stage, but takes nobody back.
+-- Before the first assignment the record's present owner stands in. The value that a person's second record
+-- begins with is no move of the person: like an event it opens a stage, but takes nobody back.
 contact_changes as (
     select
         stage_changes.field,
