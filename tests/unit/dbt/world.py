@@ -29,18 +29,13 @@ def load_id(day: int) -> str:
     return f"17800{day:05d}.0"
 
 
-class World:
+class Versions:
     """Versions of rows: (entity, key) -> [(from day, row or None)]."""
 
-    def __init__(self, seed: int, days: int, people: int = 30) -> None:
-        """Make up everything that happens in `days` days."""
-        self.random = random.Random(seed)
+    def __init__(self, days: int) -> None:
+        """No rows yet."""
         self.days = days
         self.versions: dict[tuple[str, Any], list[tuple[int, dict[str, Any] | None]]] = defaultdict(list)
-        self._people = [self._person(number) for number in range(people)]
-        self._events = 0
-        for day in range(days):
-            self._day(day)
 
     def tables(self, day: int) -> dict[str, list[dict[str, Any]]]:
         """What the raw tables hold after the load of `day`: rows of a slice share its load id."""
@@ -79,6 +74,19 @@ class World:
         if day < self.days:
             self.versions[(entity, key)].append((day, row))
             self.versions[(entity, key)].sort(key=lambda version: version[0])
+
+
+class World(Versions):
+    """Everything that happens to a few people, made up from a seed."""
+
+    def __init__(self, seed: int, days: int, people: int = 30) -> None:
+        """Make up everything that happens in `days` days."""
+        super().__init__(days)
+        self.random = random.Random(seed)
+        self._people = [self._person(number) for number in range(people)]
+        self._events = 0
+        for day in range(days):
+            self._day(day)
 
     def _person(self, number: int) -> dict[str, Any]:
         r = self.random
