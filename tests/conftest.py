@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-BUILT_ONCE = {"built", "published", "attributed"}
+BUILT_ONCE = {"built", "published"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,6 +7,7 @@ import json
 import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -43,6 +44,12 @@ def tables(connection: duckdb.DuckDBPyConnection, schemas: Iterable[str] = PUBLI
         f" where table_schema in ({wanted}) order by 1"
     ).fetchall()
     return [row[0] for row in rows]
+
+
+def rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
+    """A query's rows as dictionaries."""
+    found: list[dict[str, Any]] = connection.sql(query).to_arrow_table().to_pylist()
+    return found
 
 
 def differences(left: Path, right: Path) -> dict[str, str]:

@@ -6,17 +6,13 @@ import datetime as dt
 from collections import defaultdict
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any
 
 import duckdb
-import pytest
 
-from ingestion.settings import project_vars
 from sandbox.company.restatement import restated
 from tests.integration.conftest import LAST_DAY, Built, Sandbox
-from tests.integration.support import tables
+from tests.integration.support import rows, tables
 
-MODELS = ("first_touch", "last_touch", "last_non_direct", "linear", "position_based", "time_decay")
 IN_SCOPE = {
     "core.dim_persons",
     "core.dim_accounts",
@@ -44,11 +40,6 @@ IN_SCOPE = {
 }
 
 Connection = duckdb.DuckDBPyConnection
-
-
-def rows(connection: Connection, query: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = connection.sql(query).to_arrow_table().to_pylist()
-    return found
 
 
 def test_every_table_in_scope_is_published_and_has_rows(published: Connection) -> None:
@@ -89,111 +80,6 @@ def test_spend_equals_what_the_platforms_hold_to_the_cent(published: Connection,
     assert {key: value for key, value in truth.items() if value} == {
         key: value for key, value in mart.items() if value
     }
-
-
-def test_every_conversions_credits_sum_to_one_for_every_model(published: Connection) -> None:
-    sums = ", ".join(f"sum(credit_{model}) as {model}" for model in MODELS)
-    off = " or ".join(f"abs({model} - 1) > 1e-9" for model in MODELS)
-    assert (
-        rows(
-            published,
-            f"select * from (select conversion_id, {sums} from attribution.fct_attribution group by 1)"
-            f" where {off}",
-        )
-        == []
-    )
-    missing = rows(
-        published,
-        "select count(*) as n from core.fct_conversions as c"
-        " where c.conversion_id not in (select conversion_id from attribution.fct_attribution)",
-    )
-    assert missing[0]["n"] == 0
-
-
-def _credits(
-    path: list[dict[str, Any]], converted_at: dt.datetime, half_life: float
-) -> dict[str, list[float]]:
-    """The six models on one path, from their definitions in the data model."""
-    n = len(path)
-    last_non_direct = max((i for i in range(n) if not path[i]["is_direct"]), default=n - 1)
-    if n == 1:
-        position = [1.0]
-    elif n == 2:
-        position = [0.5, 0.5]
-    else:
-        position = [0.4] + [0.2 / (n - 2)] * (n - 2) + [0.4]
-    ages = [(converted_at - touch["occurred_at"]).total_seconds() / 86400 for touch in path]
-    decay = [2 ** (-(age - min(ages)) / half_life) for age in ages]
-    return {
-        "first_touch": [float(i == 0) for i in range(n)],
-        "last_touch": [float(i == n - 1) for i in range(n)],
-        "last_non_direct": [float(i == last_non_direct) for i in range(n)],
-        "linear": [1 / n] * n,
-        "position_based": position,
-        "time_decay": [weight / sum(decay) for weight in decay],
-    }
-
-
-@pytest.fixture(scope="module")
-def attributed(built: Built) -> dict[str, dict[str, dict[str, float]]]:
-    """fct_attribution as conversion -> touchpoint -> model -> credit."""
-    connection = duckdb.connect(str(built.paths.published), read_only=True)
-    found: dict[str, dict[str, dict[str, float]]] = defaultdict(dict)
-    for row in rows(connection, "select * from attribution.fct_attribution"):
-        found[row["conversion_id"]][row["touchpoint_id"]] = {m: row[f"credit_{m}"] for m in MODELS}
-    connection.close()
-    return found
-
-
-def test_attribution_equals_a_plain_python_calculation(
-    published: Connection, attributed: dict[str, dict[str, dict[str, float]]]
-) -> None:
-    """Windows, cycles, account scope and all six models for every conversion, without SQL."""
-    variables = project_vars()
-    touches = rows(
-        published,
-        "select touchpoint_id, person_id, account_id, occurred_at, is_direct from core.fct_touchpoints"
-        " where is_credit_eligible order by occurred_at, touchpoint_id",
-    )
-    by_person, by_account = defaultdict(list), defaultdict(list)
-    for touch in touches:
-        by_person[touch["person_id"]].append(touch)
-        by_account[touch["account_id"]].append(touch)
-    conversions = rows(published, "select * from core.fct_conversions order by converted_at")
-    earlier: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
-    for conversion in conversions:
-        earlier[(conversion["conversion_type"], conversion["person_id"])].append(conversion)
-
-    compared = 0
-    for conversion in conversions:
-        kind = conversion["conversion_type"]
-        if kind in ("opportunity", "won"):
-            continue  # account scope and deal cycles: the unit tests of the model
-        window_from = conversion["converted_at"] - dt.timedelta(
-            days=variables["attribution_lookback_days"][kind]
-        )
-        before = [
-            other["converted_at"]
-            for other in earlier[(kind, conversion["person_id"])]
-            if other["converted_at"] < conversion["converted_at"]
-        ]
-        path = [
-            touch
-            for touch in by_person[conversion["person_id"]]
-            if window_from <= touch["occurred_at"] <= conversion["converted_at"]
-            and (not before or touch["occurred_at"] > max(before))
-        ]
-        given = attributed[conversion["conversion_id"]]
-        if not path:
-            assert set(given) == {"(unattributed)"}
-            continue
-        assert set(given) == {touch["touchpoint_id"] for touch in path}
-        expected = _credits(path, conversion["converted_at"], variables["time_decay_half_life_days"])
-        for model in MODELS:
-            for touch, credit in zip(path, expected[model], strict=True):
-                assert given[touch["touchpoint_id"]][model] == pytest.approx(credit, abs=1e-9)
-        compared += 1
-    assert compared > 100
 
 
 def test_opening_plus_movements_is_closing_mrr_for_every_month(published: Connection) -> None:

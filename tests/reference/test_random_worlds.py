@@ -1,6 +1,6 @@
 """The warehouse's models on random worlds against the plain-Python reference, before and after a second day.
 
-Hypothesis makes the worlds; all of them go through one dbt project, so that a hundred worlds cost two runs of
+Hypothesis makes the worlds; all of them go through one dbt project, so that sixty worlds cost two runs of
 dbt. The reference reads touchpoints, conversions, deals and contacts as built, never credits or fits.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import duckdb
 import pytest
@@ -21,13 +20,13 @@ from tests.reference.worlds import AS_OF, Rows, World, worlds
 from tests.unit.dbt.project import CORE, Project
 from tests.unit.dbt.world import load_id
 
-WORLDS = 100
+BUILT = tuple(model for model in models.MODELS if model != "markov")
+WORLDS = 60
 MODELS = (
     *CORE,
     *(f"intermediate/{name}" for name in ("crm", "billing", "conversions", "attribution")),
     "marts/core/fct_conversions.sql",
     "marts/attribution/fct_attribution.sql",
-    "marts/attribution/attribution_markov_channels.sql",
 )
 
 
@@ -38,11 +37,10 @@ class Day:
     history: models.History
     paths: dict[str, list[models.Touch]]
     given: dict[str, dict[str, dict[str, float]]]
-    markov: list[dict[str, Any]]
 
 
 def made_by_hypothesis() -> list[World]:
-    """A hundred worlds, the same in every run."""
+    """Sixty worlds, the same in every run."""
     made: list[World] = []
 
     @settings(
@@ -70,15 +68,13 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> list[Day]:
     for day in (0, 1):
         project.write(rows.tables(day), AS_OF + dt.timedelta(days=day), load_id(0) if day else "")
         project.dbt("build", "--exclude-resource-type", "test", "unit_test")
-        with duckdb.connect(str(project.warehouse), read_only=True) as connection:
+        with duckdb.connect(str(project.warehouse)) as connection:
             history = read_history(connection)
-            markov = connection.sql("select * from attribution.attribution_markov_channels")
             found.append(
                 Day(
                     history,
                     models.paths_of(history),
-                    read_credits(connection),
-                    markov.to_arrow_table().to_pylist(),
+                    read_credits(connection, BUILT),
                 )
             )
     return found
@@ -88,7 +84,7 @@ def test_worlds_hold_what_the_models_differ_in(days: list[Day]) -> None:
     """The property is worth something: every kind of path is there, on both days."""
     for day in days:
         paths = list(day.paths.values())
-        assert sum(len(path) > 3 for path in paths) > 50
+        assert sum(len(path) > 3 for path in paths) > 40
         assert sum(not path for path in paths) > 20
         assert any(a.at == b.at for path in paths for a, b in pairwise(path))
         assert any(touch.is_direct for path in paths for touch in path)
@@ -117,36 +113,5 @@ def test_all_ten_models_equal_the_reference(days: list[Day], day: int) -> None:
 def test_credits_are_conserved(days: list[Day], day: int) -> None:
     """Each model gives each conversion away once, no more and no less, and nothing twice."""
     for conversion, touches in days[day].given.items():
-        for model in models.MODELS:
+        for model in BUILT:
             assert sum(credit[model] for credit in touches.values()) == pytest.approx(1, abs=1e-9), conversion
-
-
-@pytest.mark.parametrize("day", [0, 1])
-def test_markov_fits_equal_the_reference(days: list[Day], day: int) -> None:
-    """Removal effects and channel totals of every conversion type and month."""
-    found = days[day]
-    orders = {row["markov_order"] for row in found.markov}
-    assert 1 in orders
-    for order in orders:
-        fits = models.markov_fits(found.history, found.paths, order)
-        expected = {
-            (kind, month, channel): (effect, one.shares[channel], one.shares[channel] * one.conversions)
-            for (kind, month), one in fits.items()
-            for channel, effect in one.removal_effects.items()
-        }
-        given_rows = {
-            (row["conversion_type"], row["month"], row["channel"]): (
-                row["removal_effect"],
-                row["removal_share"],
-                row["attributed_conversions"],
-            )
-            for row in found.markov
-            if row["markov_order"] == order
-        }
-        assert given_rows.keys() == expected.keys()
-        different = {
-            key: (given_rows[key], value)
-            for key, value in expected.items()
-            if given_rows[key] != pytest.approx(value, abs=1e-9)
-        }
-        assert different == {}

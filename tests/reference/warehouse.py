@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
+from collections.abc import Sequence
 
 import duckdb
 
 from ingestion.settings import project_vars
+from tests.integration.support import rows
 from tests.reference.models import MODELS, Conversion, Deal, History, Lead, Touch
-
-
-def rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
-    """A query's rows as dictionaries."""
-    found: list[dict[str, Any]] = connection.sql(query).to_arrow_table().to_pylist()
-    return found
 
 
 def read_history(connection: duckdb.DuckDBPyConnection) -> History:
@@ -71,10 +66,12 @@ def read_history(connection: duckdb.DuckDBPyConnection) -> History:
     return History(touches, conversions, deals, leads, variables["attribution_lookback_days"])
 
 
-def read_credits(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, dict[str, float]]]:
+def read_credits(
+    connection: duckdb.DuckDBPyConnection, models: Sequence[str] = MODELS
+) -> dict[str, dict[str, dict[str, float]]]:
     """fct_attribution as conversion -> touchpoint -> model -> credit."""
     found: dict[str, dict[str, dict[str, float]]] = defaultdict(dict)
-    columns = ", ".join(f"credit_{model} as {model}" for model in MODELS)
+    columns = ", ".join(f"credit_{model} as {model}" for model in models)
     for row in rows(
         connection, f"select conversion_id, touchpoint_id, {columns} from attribution.fct_attribution"
     ):
@@ -96,9 +93,9 @@ def differing(
                 f"{conversion}: touches {sorted(given[conversion])}, not {sorted(expected[conversion])}"
             )
             continue
-        for touch, credit in expected[conversion].items():
+        for touch, credit in given[conversion].items():
             for model, value in credit.items():
-                is_given = given[conversion][touch][model]
-                if is_given is None or abs(is_given - value) > 1e-9:
-                    found.append(f"{conversion} {touch} {model}: {is_given}, not {value}")
+                wanted = expected[conversion][touch][model]
+                if value is None or abs(value - wanted) > 1e-9:
+                    found.append(f"{conversion} {touch} {model}: {value}, not {wanted}")
     return found

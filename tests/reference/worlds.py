@@ -85,13 +85,12 @@ class World:
     erased: int | None
 
 
-# Whole hours make ties; the lookbacks' edges (7, 30, 90, 180 days) come up by themselves.
+# Whole hours make ties; lookbacks and the half-life put edges at 7, 30, 90 and 180 days. Most of what happens
+# lies in a few days, or no path would be longer than a touch or two.
 BASE = 24 * 200
-HOURS = st.one_of(
-    st.sampled_from([BASE - days * 24 + hours for days in (0, 7, 30, 90, 180) for hours in (-1, 0, 1)]),
-    st.integers(BASE - 24 * 20, BASE),
-    st.integers(0, BASE + 24 * 60),
-)
+EDGES = tuple(BASE - days * 24 + hours for days in (0, 7, 30, 90, 180) for hours in (-1, 0, 1))
+FEW_DAYS = tuple(range(BASE - 24 * 12, BASE + 1, 3))
+HOURS = st.sampled_from((*FEW_DAYS * 2, *EDGES * 2, *range(0, BASE + 24 * 60, 72)))
 WHO = st.integers(0, PERSONS - 1)
 VERSIONS = st.sampled_from([0, 0, 0, 0, 1, 2])
 
@@ -106,7 +105,7 @@ worlds = st.builds(
         st.builds(
             Person,
             st.sampled_from([None, "a", "a", "b"]),
-            st.one_of(st.none(), st.integers(BASE - 24 * 40, BASE), st.integers(0, BASE)),
+            st.one_of(st.none(), st.sampled_from(FEW_DAYS), st.sampled_from(range(0, BASE, 24))),
         ),
         at_least=PERSONS,
         at_most=PERSONS,
@@ -119,11 +118,11 @@ worlds = st.builds(
             st.sampled_from((*OFFLINE, *OFFLINE, "no_show", "cold_call", *VISITS)),
             VERSIONS,
         ),
-        at_most=16,
-        at_least=2,
+        at_most=24,
+        at_least=10,
     ),
-    orders=_tuples(st.builds(Order, WHO, HOURS, VERSIONS), at_most=4),
-    stages=_tuples(st.builds(StageEntry, WHO, HOURS, st.sampled_from(STAGES)), at_most=3),
+    orders=_tuples(st.builds(Order, WHO, HOURS, VERSIONS), at_most=4, at_least=1),
+    stages=_tuples(st.builds(StageEntry, WHO, HOURS, st.sampled_from(STAGES)), at_most=5, at_least=2),
     opportunities=_tuples(
         st.builds(
             Opportunity,
@@ -134,6 +133,7 @@ worlds = st.builds(
             st.sampled_from([True, True, False, None]),
         ),
         at_most=3,
+        at_least=1,
     ),
     merged=st.one_of(st.none(), st.tuples(WHO, WHO).filter(lambda pair: pair[0] != pair[1])),
     erased=st.one_of(st.none(), st.none(), WHO),
