@@ -59,7 +59,7 @@ def generate(scale: str, seed: int = 7) -> Company:
     order_logged_in = (at_order >= 0) & visits.logged_in[np.maximum(at_order, 0)]
 
     tables = advertising.tables(world, outcome, ads, clicks, web.touch_devices(world)[0])
-    how = web.arrivals(world, visits, ads, clicks, mailing.mailing_tags(world))
+    how = web.arrivals(world, visits, ads, clicks, mailing.mailing_tags(world), mailing.reminder_tags())
     referral_codes = saas.referral_codes(world, outcome)
     tables["web_events"] = web.events(
         world, visits, how, _marks(world, outcome, orders, app, buyers), _order_facts(orders), referral_codes

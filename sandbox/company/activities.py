@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from sandbox.company import facts
-from sandbox.company.contacts import Contacts
+from sandbox.company.contacts import Contacts, first_call, qualified
 from sandbox.company.crm import (
     COMPANY,
     CONTACT,
@@ -124,12 +124,15 @@ def activities(world: World, outcome: Outcome, contacts: Contacts, deals: Deals,
     kept = contacts.person[contacts.kept]
     owner_by_person = np.zeros(world.people, dtype=np.int64)
     owner_by_person[contacts.person] = contacts.owner
-    mqls = kept[outcome.mql_at[kept] < NEVER]
+    qualified_at = qualified(world, outcome)
+    called_at = np.full(world.people, NEVER)
+    called_at[kept] = first_call(kept, qualified_at[kept], outcome.sql_at[kept])
+    mqls = kept[called_at[kept] < NEVER]
     tries = 1 + weighted(uniform(mqls, 604), (0.35, 0.3, 0.2, 0.15))
     who = np.repeat(mqls, tries)
     turn = np.arange(len(who)) - np.repeat(np.cumsum(tries) - tries, tries)
     key = who * 8 + turn + (1 << 46)
-    at = outcome.mql_at[who] + ((0.2 + turn * 1.5 + uniform(key, 605)) * DAY).astype(np.int64)
+    at = called_at[who] + (turn * (0.8 + 1.4 * uniform(key, 605)) * DAY).astype(np.int64)
     last = turn == np.repeat(tries, tries) - 1
     reached = last & (uniform(key, 606) < 0.7)
     result = np.where(reached, _O["CONNECTED"], 1 + weighted(uniform(key, 607), (0.6, 0.1, 0.3)))
@@ -148,14 +151,15 @@ def activities(world: World, outcome: Outcome, contacts: Contacts, deals: Deals,
         0,
         key,
     )
+    mqls = kept[qualified_at[kept] < NEVER]
     meets = np.flatnonzero((outcome.sql_at[mqls] < NEVER) | (uniform(mqls, 608) < 0.25))
     who = mqls[meets]
     held = outcome.sql_at[who] < NEVER
-    at = np.where(held, outcome.sql_at[who] - HOUR * held, outcome.mql_at[who] + 6 * DAY)
+    at = np.where(held, outcome.sql_at[who] - HOUR * held, qualified_at[who] + 6 * DAY)
     add(
         1,
         at,
-        at - np.minimum(2 * DAY, np.maximum(at - outcome.mql_at[who], MINUTE)),
+        at - np.minimum(2 * DAY, np.maximum(at - qualified_at[who], MINUTE)),
         -1,
         _O["SCHEDULED"],
         np.where(held, _O["COMPLETED"], np.where(uniform(who, 609) < 0.6, _O["NO_SHOW"], _O["CANCELED"])),

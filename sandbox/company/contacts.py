@@ -35,11 +35,13 @@ from sandbox.company.frames import (
     mix,
     numbers,
     pick,
+    rank_in_group,
     uniform,
 )
 from sandbox.company.journeys import Outcome
 from sandbox.company.people import World
 
+DOUBLE_NOTICED_SHARE = 0.85  # of companies that were entered twice
 ORIGINAL_SOURCES = {
     "Paid Search": "PAID_SEARCH",
     "Cross-network": "PAID_SEARCH",
@@ -73,6 +75,26 @@ class Contacts:
     kept: Bools
 
 
+def first_call(person: Ints, qualified_at: Ints, sql_at: Ints) -> Ints:
+    """When sales first called those who qualified: mostly within hours, for some too late or never."""
+    odds = np.clip(uniform(person, 455), 1e-3, 1 - 1e-3)
+    hours = facts.FIRST_CALL_MEDIAN_HOURS * (odds / (1 - odds)) ** 0.75
+    forgotten = (sql_at == NEVER) & (uniform(person, 459) < facts.CALL_FORGOTTEN_SHARE)
+    valid = (qualified_at < NEVER) & ~forgotten
+    since = np.where(valid, qualified_at, 0)
+    wait = (hours * HOUR).astype(np.int64) + 10 * MINUTE
+    # Whoever met sales was called before.
+    wait = np.where(
+        sql_at < NEVER, np.minimum(wait, (np.where(sql_at < NEVER, sql_at, 0) - since) // 2), wait
+    )
+    return np.where(valid, since + wait, NEVER)
+
+
+def qualified(world: World, outcome: Outcome) -> Ints:
+    """By person: when marketing or the use of the app passed them to sales."""
+    return np.minimum(outcome.mql_at, np.where(world.company >= 0, outcome.pql_at, NEVER))
+
+
 def decide(world: World, outcome: Outcome, deals: Deals, kept_users: Bools) -> Contacts:
     """Who is a contact: business leads and prospects, product-qualified users, newsletter readers."""
     touches = world.touches
@@ -96,8 +118,27 @@ def decide(world: World, outcome: Outcome, deals: Deals, kept_users: Bools) -> C
     return Contacts(person, created[person], lead, by_form, owner_of(market, key), kept)
 
 
-def write_companies(world: World, contacts: Contacts, history: History, objects: Objects) -> None:
-    """Companies of the kept contacts, created with the first of them; and partners."""
+@dataclass(frozen=True)
+class Doubles:
+    """Second records of companies: what comes in while one exists is filed under it until they are merged."""
+
+    company: Ints  # sorted
+    created_at: Ints
+    merged_at: Ints  # NEVER for those nobody has noticed
+
+    def holding(self, company: Ints, at: Ints) -> tuple[Bools, Ints]:
+        """Which records of these companies and moments go under the double, and when they are moved."""
+        if len(self.company) == 0:
+            return np.zeros(len(company), dtype=bool), np.full(len(company), NEVER)
+        place = np.minimum(np.searchsorted(self.company, company), len(self.company) - 1)
+        held = (
+            (self.company[place] == company) & (at >= self.created_at[place]) & (at < self.merged_at[place])
+        )
+        return held, self.merged_at[place]
+
+
+def write_companies(world: World, contacts: Contacts, history: History, objects: Objects) -> Doubles:
+    """Companies of the kept contacts, created with the first of them; their doubles; and partners."""
     mine = contacts.kept & (world.company[contacts.person] >= 0)
     company, first = np.unique(world.company[contacts.person[mine]], return_index=True)
     created = contacts.created_at[mine][first] - MINUTE
@@ -120,6 +161,15 @@ def write_companies(world: World, contacts: Contacts, history: History, objects:
     for name, value in values.items():
         missing = (name in ("industry", "employee_count")) & (uniform(company, 432) < 0.1)
         history.add(COMPANY, company, name, value, created, ~missing, "INTEGRATION", "enrichment")
+    doubles = _double(world, contacts, mine)
+    twin = doubles.company + DUPLICATE
+    objects.add(COMPANY, twin, doubles.created_at, None, doubles.company, doubles.merged_at)
+    for name, value in {
+        "name": names.company_names(world, doubles.company),
+        "country": pick(facts.MARKETS, world.company_market[doubles.company]),
+        "is_partner": "false",
+    }.items():
+        history.add(COMPANY, twin, name, value, doubles.created_at, None, "INTEGRATION", "form")
     partners = np.arange(len(PARTNER_NAMES)) + PARTNERS
     founded = np.full(len(partners), world.dawn)
     objects.add(COMPANY, partners, founded)
@@ -133,6 +183,24 @@ def write_companies(world: World, contacts: Contacts, history: History, objects:
         "is_partner": "true",
     }.items():
         history.add(COMPANY, partners, name, value, founded)
+    return doubles
+
+
+def _double(world: World, contacts: Contacts, mine: Bools) -> Doubles:
+    """Companies that were entered again with their second contact, under a name without a domain."""
+    person, created = contacts.person[mine], contacts.created_at[mine]
+    order = np.lexsort((created, world.company[person]))
+    company, created = world.company[person][order], created[order]
+    second = np.flatnonzero(rank_in_group(company) == 1)
+    second = second[created[second] >= world.start]
+    chosen = uniform(company[second], 433) < facts.COMPANY_DUPLICATE_SHARE
+    if len(second) and not chosen.any():
+        chosen[np.argmin(uniform(company[second], 433))] = True
+    company, at = company[second][chosen], created[second][chosen] - MINUTE
+    merged_at = at + ((1 + 25 * uniform(company, 435)) * DAY).astype(np.int64)
+    noticed = uniform(company, 434) < DOUBLE_NOTICED_SHARE
+    noticed[np.argsort(merged_at)[:1]] = True  # one merge at least
+    return Doubles(company, at, np.where(noticed, merged_at, NEVER))
 
 
 def write(
@@ -146,13 +214,13 @@ def write(
     n = len(person)
     mql_at, sql_at = outcome.mql_at[person], outcome.sql_at[person]
     is_pql = outcome.pql_at[person] < NEVER
+    company = world.company[person]
     mql_at = np.where(
-        is_pql & (uniform(person, 440) < 0.5),
-        np.minimum(outcome.pql_at[person], NEVER - DAY) + 2 * HOUR,
+        is_pql & (company >= 0) & (uniform(person, 440) < 0.8),
+        np.minimum(outcome.pql_at[person], NEVER - DAY) + 10 * MINUTE,
         mql_at,
     )
     # The company's first deal moves its sales-qualified people on.
-    company = world.company[person]
     deal_at, won_at = np.full(len(world.company_market), NEVER), np.full(len(world.company_market), NEVER)
     new = deals.kind == 0
     deal_at[deals.company[new]] = deals.created_at[new]
@@ -281,13 +349,9 @@ def write(
         None,
         np.zeros(n, dtype=np.int64),
     )
-    opened = np.where(
-        mql_at < NEVER,
-        np.where(mql_at < NEVER, mql_at, 0)
-        + (uniform(person, 455) ** 2 * 40 * HOUR).astype(np.int64)
-        + 15 * MINUTE,
-        NEVER,
-    )
+    called_at = first_call(person, qualified(world, outcome)[person], sql_at)
+    opened = np.where(called_at < NEVER, np.where(called_at < NEVER, called_at, 0) + 5 * MINUTE, NEVER)
+    opened = np.where(mql_at < NEVER, np.maximum(opened, np.where(mql_at < NEVER, mql_at, 0) + MINUTE), NEVER)
     opened = np.where(opened < np.minimum(sql_at, unqualified_at), opened, NEVER)
     for status, at in (
         ("OPEN", opened),

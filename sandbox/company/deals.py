@@ -92,6 +92,7 @@ def decide(world: World, outcome: Outcome) -> Deals:
     u = np.clip(world.company_luck[company, 3], 0.001, 0.999)
     eur = np.clip(median * (u / (1 - u)) ** 0.42, low, high)
     rounded = np.round(eur * np.array(facts.CURRENCY_PER_EUR)[market] / 50) * 50
+    rounded *= np.where(world.kind[person] == facts.SAAS, facts.PQL_DEAL_FACTOR, 1.0)
     amount = (rounded * 100).astype(np.int64)
     won, closed = outcome.won[company], outcome.closed_at[company]
     new = Deals(
@@ -125,6 +126,7 @@ def decide(world: World, outcome: Outcome) -> Deals:
     rounds = [new, expansion.take(expansion.created_at < world.end)]
     ending = wins
     for generation in (1, 2):
+        ending = ending.take(uniform(ending.number, 414) >= facts.RENEWAL_FORGOTTEN_SHARE)
         created = (ending.contract_start + 365 - 90) * DAY + 8 * HOUR
         u = uniform(ending.number, 410 + generation)
         renewal = _follow_up(
@@ -304,9 +306,13 @@ def _write_deal_history(world: World, d: Deals, history: History) -> None:
     hope = np.where(renewal, created // DAY + 90, hope)
     add("close_date", iso_date(hope), created)
     promised = hope
+    cared_for = uniform(number, 552) >= facts.CLOSE_DATE_NEGLECTED_SHARE
+    forgotten = ~renewal & ~is_open & (closed >= world.end) & (hope < world.end // DAY - 5)
+    if forgotten.any() and cared_for[forgotten].all():  # one at least lies about with a date long past
+        cared_for[np.flatnonzero(forgotten)[:1]] = False
     for salt in (519, 520, 521):
         noticed = (promised - 2) * DAY + 9 * HOUR + (uniform(number, salt) * 7 * HOUR).astype(np.int64)
-        slips = (noticed > created) & (noticed < closed) & (uniform(number, salt + 10) < 0.8)
+        slips = cared_for & (noticed > created) & (noticed < closed) & (uniform(number, salt + 10) < 0.8)
         promised = np.where(
             slips, promised + 14 + (uniform(number, salt + 20) * 30).astype(np.int64), promised
         )
@@ -334,7 +340,8 @@ def _write_deal_history(world: World, d: Deals, history: History) -> None:
         later,
         ~is_open & (uniform(number, 542) < 0.6),
     )
-    reason = pick(facts.LOST_REASONS, (mix(number, 543) % np.uint64(5)).astype(np.int64))
+    why = (mix(number, 543) % np.uint64(len(facts.LOST_REASONS))).astype(np.int64)
+    reason = pick(facts.LOST_REASONS, why)
     add("lost_reason", reason, closed, ~d.won & (uniform(number, 544) >= facts.LOST_REASON_MISSING_SHARE))
     add(
         "won_reason",
@@ -342,8 +349,13 @@ def _write_deal_history(world: World, d: Deals, history: History) -> None:
         closed,
         d.won & (uniform(number, 546) < 0.8),
     )
-    rival = pick(facts.COMPETITORS, (mix(number, 547) % np.uint64(3)).astype(np.int64))
-    add("competitor", rival, later + MINUTE, ~is_open & ~renewal & (uniform(number, 548) < 0.4))
+    # Competitors as people write them; of deals that went to one, few do not say to whom.
+    rivals = (*facts.COMPETITORS, *facts.COMPETITORS_MISWRITTEN)
+    which = (mix(number, 547) % np.uint64(3)).astype(np.int64)
+    which += 3 * (uniform(number, 549) < facts.COMPETITOR_MISWRITTEN_SHARE)
+    to_rival = ~d.won & (why == facts.LOST_REASONS.index("competitor"))
+    known = uniform(number, 548) < np.where(to_rival, 0.85, facts.COMPETITOR_KNOWN_SHARE)
+    add("competitor", pick(rivals, which), later + MINUTE, ~is_open & ~renewal & known)
     add("contract_start", iso_date(d.contract_start), closed, d.won)
     add("contract_end", iso_date(d.contract_start + 365), closed, d.won)
 
@@ -357,6 +369,6 @@ def _sourced_by(world: World, d: Deals) -> Ints:
     sourced = np.where(
         channel == facts.CHANNEL["Outbound Sales"], 1, np.where(channel == facts.CHANNEL["Partner"], 2, 0)
     )
-    sourced = np.where(uniform(d.number, 550) < 0.05, 3, sourced)
+    sourced = np.where(world.kind[d.person] == facts.SAAS, 3, sourced)  # people who used the app before
     sourced = np.where(uniform(d.number, 551) < 0.08, 1, sourced)  # salespeople like to claim
     return np.where(d.kind > 0, 4, sourced)

@@ -126,6 +126,14 @@ MAX_ORDERS = 12
 LOYAL_VISITS_MEAN = (4.0, 0.0, 0.0)  # further visits of a buyer in the year after the first order
 NEWSLETTER_SHARE = 0.035  # of visitors, joins at the first web visit
 
+# How deep the visits of shoppers go who do not order (each share includes the next); orders go all the way.
+PRODUCT_VIEW_SHARE, CART_SHARE, CHECKOUT_SHARE = 0.52, 0.085, 0.04
+# Members of the shop's list who leave a cart are reminded of it: once in a quarter, some hours later.
+CART_REMINDER_HOURS = 4
+CART_REMINDER_CLICK_RATE = 0.22
+CART_REMINDER_LAG_HOURS = 9.0  # from the mail to the click, on average
+CART_REMINDER_BOOST = 3.0  # the effect of that mail relative to any other mail
+
 # How much an effect lifts the later steps: rate = base * exp(LIFT * (stock - mean stock)).
 STOCK_LIFT = 0.12
 RATE_CAP = 0.95
@@ -133,11 +141,17 @@ LEAD_TO_MQL = 0.40
 MQL_TO_SQL = 0.45
 SQL_TO_OPPORTUNITY = 0.75
 OPPORTUNITY_TO_WON = 0.27
+FIRST_CALL_MEDIAN_HOURS = 6.0  # from MQL to the first call; the tail breaks the promise of a day
+CALL_FORGOTTEN_SHARE = 0.12  # of MQLs that do not become SQL
 MQL_DELAY_DAYS = 2.0
 SQL_DELAY_DAYS = 5.0
 OPPORTUNITY_DELAY_DAYS = 3.0
 SALES_CYCLE_DAYS = (20, 50, 120)  # shortest, median, longest
 RECYCLED_SHARE = 0.12  # of MQLs that sales returned and that became MQL again
+USER_COMPANY_SHARE = 0.45  # of app visitors work at a company of their own account
+PQL_TO_SQL = 0.6  # of product-qualified users at a company: sales accepts them
+PQL_SQL_DELAY_DAYS = 2.0
+PQL_DEAL_FACTOR = 0.6  # the amount of a deal that comes from the app, relative to others
 COMPANY_SIZE_WEIGHTS = (0.5, 0.27, 0.15, 0.08)  # 1..4 people of one company look at us
 
 TRIAL_AT_SIGN_UP = 0.55
@@ -181,10 +195,15 @@ ORDER_REFUND_SHARE = 0.06
 INVOICE_REFUND_SHARE = 0.02
 CONTACT_DUPLICATE_SHARE = 0.05
 CONTACT_DELETED_SHARE = 0.015
+COMPANY_DUPLICATE_SHARE = 0.08  # of companies with several contacts
 DEAL_DUPLICATE_SHARE = 0.04
 DEAL_DELETED_SHARE = 0.02
+CLOSE_DATE_NEGLECTED_SHARE = 0.15  # of deals whose close date nobody moves
 LOST_REASON_MISSING_SHARE = 0.2
+COMPETITOR_KNOWN_SHARE = 0.4  # of deals; far more of those that a competitor won
+COMPETITOR_MISWRITTEN_SHARE = 0.12
 COUNTRY_MISSING_SHARE = 0.02
+COMPETITORS_MISWRITTEN = ("LUMENHAUS", "Nordglow ", "Bright Works")
 UTM_TYPOS = {"facebook": "facebok", "google": "gogle", "linkedin": "linkedn", "newsletter": "newsleter"}
 
 # --------------------------------------------------------------------------------------------- advertising
@@ -448,7 +467,8 @@ PIPELINES = (
 )
 DEAL_AMOUNT_EUR = (5_000, 16_000, 60_000)  # smallest, median, largest
 RENEWAL_RATE = 0.85
-EXPANSION_SHARE = 0.2
+RENEWAL_FORGOTTEN_SHARE = 0.03  # of contracts that end without anybody asking
+EXPANSION_SHARE = 0.45
 EXPANSION_WIN_RATE = 0.6
 INDUSTRIES = ("software", "architecture", "hospitality", "retail", "construction", "media", "education")
 JOB_TITLES = (
@@ -481,7 +501,7 @@ SELF_REPORTED = (
 )
 
 # --------------------------------------------------------------------------------------- offline marketing
-MONTHLY_QUOTA_EUR = 16_000  # of a sales owner, at medium scale
+MONTHLY_QUOTA_EUR = 30_000  # of a sales owner, at medium scale
 AGENCY_SHARE = 0.12  # of media spend
 FREE_MAIL_DOMAINS = ("gmail.com", "outlook.com", "icloud.com", "hotmail.com")
 FIRST_NAMES = (

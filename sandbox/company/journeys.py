@@ -26,6 +26,7 @@ class Outcome:
     first_at: Ints  # by person
     active: Bools  # by touch: whether it took place
     order_touch: Ints  # touches that end in an order, in the order of touches
+    reminded: Bools  # by cart reminder: whether it goes out
     trial_at: Ints  # by person, as everything that follows
     activated_at: Ints
     pql_at: Ints
@@ -70,17 +71,18 @@ def behave(world: World, without: str | None = None, effects: Floats | None = No
     first_at = np.where(first_touch >= 0, touches.acts_at[np.maximum(first_touch, 0)], NEVER)
     active = ~touches.needs_conversion | (touches.at > first_at[touches.person])
 
-    order_touch = _orders(world, added, first_touch, first_at, active)
+    order_touch, reminded, active = _shop(world, added, first_touch, first_at, active)
     stock = stock_until(touches, np.where(effects > 0, effects, 0.0), kind, first_at, n)
     lift = np.exp(facts.STOCK_LIFT * (stock - world.mean_stock[kind]))
     saas = _saas(world, first_at, lift)
-    mql_at, sql_at = _qualify(world, first_at, lift)
+    mql_at, sql_at = _qualify(world, first_at, saas[2], lift)
     opportunity_at, opportunity_person, closed_at, won = _deals(world, effects, active, sql_at)
     return Outcome(
         first_touch,
         first_at,
         active,
         order_touch,
+        reminded,
         *saas,
         mql_at,
         sql_at,
@@ -105,6 +107,30 @@ def _delay(median_days: float, u: Floats, sigma: float = 0.9) -> Floats:
     """A log-logistic delay in microseconds with the given median."""
     odds = np.clip(u, 1e-4, 1 - 1e-4)
     return median_days * DAY * (odds / (1 - odds)) ** (sigma / 1.8) + 5 * MINUTE
+
+
+def _shop(
+    world: World, added: Floats, first_touch: Ints, first_at: Ints, active: Bools
+) -> tuple[Ints, Bools, Bools]:
+    """Orders, the cart reminders that go out, and the touches that take place with them.
+
+    A reminder does not go out where the visit ends in an order or one comes before it is sent; but a click in
+    an earlier reminder can be what brings that order. Each round settles at least everybody's next reminder.
+    """
+    touches, reminders = world.touches, world.reminders
+    clicked = np.flatnonzero(reminders.click >= 0)
+    click, possible = reminders.click[clicked], active[reminders.click[clicked]]
+    while True:
+        order_touch = _orders(world, added, first_touch, first_at, active)
+        place = np.searchsorted(order_touch, reminders.touch)
+        following = np.r_[order_touch, 0][place]
+        ordered = (place < len(order_touch)) & (touches.person[following] == touches.person[reminders.touch])
+        ordered &= touches.acts_at[following] < reminders.sent_at
+        reminded = active[reminders.touch] & ~ordered
+        if np.array_equal(active[click], possible & reminded[clicked]):
+            return order_touch, reminded, active
+        active = active.copy()
+        active[click] = possible & reminded[clicked]
 
 
 def _orders(world: World, added: Floats, first_touch: Ints, first_at: Ints, active: Bools) -> Ints:
@@ -150,21 +176,28 @@ def _saas(world: World, first_at: Ints, lift: Floats) -> tuple[Ints, Ints, Ints,
     return trial_at, activated_at, pql_at, paid_at
 
 
-def _qualify(world: World, first_at: Ints, lift: Floats) -> tuple[Ints, Ints]:
-    """MQL and SQL moments of leads."""
+def _qualify(world: World, first_at: Ints, pql_at: Ints, lift: Floats) -> tuple[Ints, Ints]:
+    """MQL and SQL moments of leads; product-qualified users at a company become SQLs without an MQL."""
     luck = world.luck
     lead_at = np.where(world.kind == facts.B2B, first_at, NEVER)
     mql = luck[:, 0] < np.minimum(facts.LEAD_TO_MQL * lift, facts.RATE_CAP)
     mql_at = _after(lead_at, mql, _delay(facts.MQL_DELAY_DAYS, luck[:, 1]))
     sql = luck[:, 2] < np.minimum(facts.MQL_TO_SQL * lift, facts.RATE_CAP)
-    return mql_at, _after(mql_at, sql, _delay(facts.SQL_DELAY_DAYS, luck[:, 3]))
+    sql_at = _after(mql_at, sql, _delay(facts.SQL_DELAY_DAYS, luck[:, 3]))
+    accepted = (world.company >= 0) & (luck[:, 8] < np.minimum(facts.PQL_TO_SQL * lift, facts.RATE_CAP))
+    by_product = _after(pql_at, accepted, _delay(facts.PQL_SQL_DELAY_DAYS, luck[:, 9]))
+    return mql_at, np.minimum(sql_at, by_product)
 
 
 def _deals(world: World, effects: Floats, active: Bools, sql_at: Ints) -> tuple[Ints, Ints, Ints, Bools]:
     """One deal a company: from its first SQL that becomes an opportunity to its close."""
     luck, n_companies = world.luck, len(world.company_market)
+    step = np.where(world.kind == facts.SAAS, 10, 4)  # leads and users have used other numbers so far
+    people = np.arange(world.people)
     own = _after(
-        sql_at, luck[:, 4] < facts.SQL_TO_OPPORTUNITY, _delay(facts.OPPORTUNITY_DELAY_DAYS, luck[:, 5])
+        sql_at,
+        luck[people, step] < facts.SQL_TO_OPPORTUNITY,
+        _delay(facts.OPPORTUNITY_DELAY_DAYS, luck[people, step + 1]),
     )
     # The company's earliest: people sorted latest first, so that the earliest is written last.
     people = np.flatnonzero(own != NEVER)
@@ -182,9 +215,10 @@ def _deals(world: World, effects: Floats, active: Bools, sql_at: Ints) -> tuple[
     touches = world.touches
     company = world.company[touches.person]
     counts = active & (company >= 0) & (touches.at <= closed_at[np.maximum(company, 0)])
-    effect = effects[touches.channel, facts.B2B]
+    effect = effects[touches.channel, world.kind[touches.person]]
     stock = np.bincount(company[counts], weights=effect[counts], minlength=n_companies)
-    lift = np.exp(facts.STOCK_LIFT * 0.5 * (stock - 2.5 * world.mean_stock[facts.B2B]))
+    kind = world.kind[np.maximum(opportunity_person, 0)]
+    lift = np.exp(facts.STOCK_LIFT * 0.5 * (stock - 2.5 * world.mean_stock[kind]))
     rate = np.minimum(facts.OPPORTUNITY_TO_WON * lift, facts.RATE_CAP)
     won = (opportunity_at != NEVER) & (world.company_luck[:, 2] < rate)
     return opportunity_at, opportunity_person, closed_at, won

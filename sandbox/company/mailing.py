@@ -9,6 +9,7 @@ from __future__ import annotations
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sandbox.company import facts, names
 from sandbox.company.frames import (
@@ -30,7 +31,7 @@ from sandbox.company.frames import (
     uniform,
 )
 from sandbox.company.journeys import Outcome
-from sandbox.company.people import World
+from sandbox.company.people import CART_REMINDER, World, quarters
 
 LISTS = ("Fjordlight Shop", "Fjordlight Studio & Business")
 SUBJECTS = (
@@ -49,6 +50,8 @@ WELCOME_OPEN_SHARE = 0.5
 _SENT, _BOUNCED, _OPENED, _CLICKED, _UNSUBSCRIBED, _COMPLAINED = range(6)
 _TYPES = ("sent", "bounced", "opened", "clicked", "unsubscribed", "complained")
 _WELCOME = 1_000_000  # campaign numbers from here on are welcome mails
+_REMINDER = 2_000_000  # and from here on cart reminders: a new text each quarter
+REMINDER_OPEN_SHARE = 0.45
 
 
 def audience(world: World, person: Ints) -> Ints:
@@ -61,6 +64,11 @@ def mailing_tags(world: World) -> pa.Array:
     m = world.mailings
     day = days(m.at // DAY).cast(pa.string())
     return text(pick(["nl", "se", "us"], m.market), pick(["_lamps_news_", "_studio_news_"], m.audience), day)
+
+
+def reminder_tags() -> pa.Array:
+    """utm_campaign of cart reminders by market."""
+    return pa.array([f"{market}_cart_reminder" for market in ("nl", "se", "us")])
 
 
 def list_ids(which: Ints) -> pa.Array:
@@ -93,7 +101,8 @@ def tables(world: World, outcome: Outcome) -> dict[str, pa.Table]:
     addresses = names.emails(world, person)
     ids = member_ids(addresses)
 
-    clicked_people = np.unique(world.touches.person[(world.touches.mailing >= 0) & outcome.active])
+    regular_click = (world.touches.mailing >= 0) & (world.touches.mailing != CART_REMINDER)
+    clicked_people = np.unique(world.touches.person[regular_click & outcome.active])
     breaks = (uniform(person, 703) < CLEANED_SHARE * 2) & ~np.isin(person, clicked_people)
     broken_at = np.where(breaks, joined + (uniform(person, 704) * 300 * DAY).astype(np.int64), NEVER)
 
@@ -130,7 +139,7 @@ def tables(world: World, outcome: Outcome) -> dict[str, pa.Table]:
     machine = reached & (uniform(person[row], 707) < facts.MACHINE_OPEN_SHARE)
     # A clicker has opened before.
     touches = world.touches
-    click = np.flatnonzero((touches.mailing >= 0) & outcome.active & (touches.at >= world.start))
+    click = np.flatnonzero(regular_click & outcome.active & (touches.at >= world.start))
     click = click[np.isin(touches.person[click] * 4096 + touches.mailing[click], key)]
     click_key = touches.person[click] * 4096 + touches.mailing[click]
     opens = reached & (uniform(key, 708) < HUMAN_OPEN_SHARE) & ~np.isin(key, click_key)
@@ -148,6 +157,18 @@ def tables(world: World, outcome: Outcome) -> dict[str, pa.Table]:
     greets = _WELCOME + group_of_member[welcome]
     wkey = person[welcome] * 4096 + 4095
     wopen = uniform(wkey, 710) < WELCOME_OPEN_SHARE
+
+    # Cart reminders that went out, and what became of them.
+    cart = world.reminders
+    going = outcome.reminded & (cart.sent_at >= world.start) & (cart.sent_at < world.end)
+    visit, reminded_at, back = cart.touch[going], cart.sent_at[going], cart.click[going]
+    reminded = member_of[touches.person[visit]]
+    reminder = _REMINDER + quarters(touches.at[visit]) * 3 + world.market[touches.person[visit]]
+    rkey = touches.number[visit] + (1 << 44)
+    returns = back >= 0
+    ropen = ~returns & (uniform(rkey, 720) < REMINDER_OPEN_SHARE)
+    rmachine = uniform(touches.person[visit], 707) < facts.MACHINE_OPEN_SHARE
+    ropen_at = reminded_at + (2 * MINUTE + uniform(rkey, 721) ** 2 * 30 * HOUR).astype(np.int64)
 
     open_at = sent_at + (MINUTE + uniform(key, 711) ** 3 * 50 * HOUR).astype(np.int64)
     blocks: list[tuple[int, Ints, Ints, Ints, int]] = [  # type, member, campaign, moment, machine
@@ -174,6 +195,11 @@ def tables(world: World, outcome: Outcome) -> dict[str, pa.Table]:
         (_UNSUBSCRIBED, leaver, last_mailing, left[leaver], 0),
         (_SENT, welcome, greets, joined[welcome] + 2 * MINUTE, 0),
         (_OPENED, welcome[wopen], greets[wopen], joined[welcome][wopen] + 30 * MINUTE, 0),
+        (_SENT, reminded, reminder, reminded_at, 0),
+        (_OPENED, reminded[rmachine], reminder[rmachine], reminded_at[rmachine] + 40 * SECOND, 1),
+        (_OPENED, reminded[ropen], reminder[ropen], ropen_at[ropen], 0),
+        (_OPENED, reminded[returns], reminder[returns], touches.at[back[returns]] - 20 * SECOND, 0),
+        (_CLICKED, reminded[returns], reminder[returns], touches.at[back[returns]] - 2 * SECOND, 0),
     ]
     kind = np.concatenate([np.full(len(b[1]), b[0]) for b in blocks])
     member = np.concatenate([b[1] for b in blocks])
@@ -196,6 +222,9 @@ def tables(world: World, outcome: Outcome) -> dict[str, pa.Table]:
     regular = campaign < _WELCOME
     tag = mailing_tags(world).take(pa.array(np.where(regular, campaign, 0)))
     site = pick(["https://shop.fjordlight.example/", "https://www.fjordlight.example/studio"], list_of)
+    reminds = campaign >= _REMINDER
+    tag = pc.if_else(pa.array(reminds), pick(reminder_tags(), world.market[who]), tag)
+    site = pc.if_else(pa.array(reminds), pa.scalar("https://shop.fjordlight.example/cart"), site)
     url = text(site, "?utm_source=newsletter&utm_medium=email&utm_campaign=", tag)
     octet = (mix(who, 715) % np.uint64(250)).astype(np.int64) + 1
     third = (mix(who, 716) % np.uint64(250)).astype(np.int64)
@@ -264,17 +293,28 @@ def _last_mailing(world: World, group: Ints, joined: Ints, left: Ints) -> Ints:
 
 
 def _campaigns(world: World) -> pa.Table:
-    """Regular mailings in the window, and a welcome mail per audience and language."""
+    """Regular mailings in the window, a welcome mail per audience and language, a reminder per quarter."""
     m = world.mailings
     regular = np.flatnonzero(m.at >= world.start)
     group = np.arange(6)
-    number = np.r_[regular, _WELCOME + group]
-    list_of = np.r_[m.audience[regular], group // 3]
-    market = np.r_[m.market[regular], group % 3]
-    sent = np.r_[m.at[regular], np.full(6, world.dawn)]
-    is_regular = number < _WELCOME
+    first, last = quarters(np.array([world.start, world.end - 1]))
+    quarter: Ints = np.repeat(np.arange(first, last + 1), 3)
+    opened = (quarter * 3).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) * DAY
+    place: Ints = np.tile(np.arange(3), len(quarter) // 3)
+    number = np.r_[regular, _WELCOME + group, _REMINDER + quarter * 3 + place]
+    list_of = np.r_[m.audience[regular], group // 3, np.zeros_like(place)]
+    market = np.r_[m.market[regular], group % 3, place]
+    sent = np.r_[m.at[regular], np.full(6, world.dawn), opened]
+    what = np.searchsorted([_WELCOME, _REMINDER], number, side="right").astype(np.int64)
+    is_regular = what == 0
     day = days(sent // DAY).cast(pa.string())
-    tags = pa.concat_arrays([mailing_tags(world).take(pa.array(regular)), pa.array(["welcome"] * 6)])
+    tags = pa.concat_arrays(
+        [
+            mailing_tags(world).take(pa.array(regular)),
+            pa.array(["welcome"] * 6),
+            reminder_tags().take(pa.array(place)),
+        ]
+    )
     return table(
         "email_campaigns",
         campaign_id=campaign_ids(number),
@@ -284,12 +324,15 @@ def _campaigns(world: World) -> pa.Table:
             " ",
             pick(LISTS, list_of),
             " ",
-            pick(["Welcome", "News"], is_regular),
+            pick(["News", "Welcome", "Cart Reminder"], what),
             " ",
             day,
         ),
         subject_line=pick(
-            SUBJECTS, np.where(is_regular, (mix(number, 719) % np.uint64(6)).astype(np.int64), 0)
+            (*SUBJECTS, "You left something in the dark 💡"),
+            np.where(
+                is_regular, (mix(number, 719) % np.uint64(6)).astype(np.int64), np.where(what == 2, 6, 0)
+            ),
         ),
         type=pick(["automation", "regular"], is_regular),
         created_at=moments(sent - np.where(is_regular, 2 * DAY, 0)),

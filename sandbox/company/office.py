@@ -42,6 +42,8 @@ TESTED_CHANNELS = ("Paid Search", "Paid Social", "Cross-network", "Email")
 OFFLINE_TYPES = ("event", "webinar", "direct_mail", "partner_referral")
 EVENT_NAMES = ("Light Expo Amsterdam", "Stockholm Design Fair", "NY Interiors Show")
 NPS_ORDER_SHARE, HEARD_ORDER_SHARE, NPS_CUSTOMER_SHARE, HEARD_SIGN_UP_SHARE = 0.10, 0.12, 0.5, 0.25
+CSAT_ORDER_SHARE, NPS_USER_SHARE = 0.07, 0.06
+SURVEYS = ("nps", "how_did_you_hear", "csat")
 _ANSWERS = {
     "Paid Search": "Google",
     "Cross-network": "Google",
@@ -300,7 +302,7 @@ def _consent(world: World, passing: pa.Array) -> pa.Table:
 
 
 def _surveys(world: World, outcome: Outcome, book: Book, orders: Orders) -> pa.Table:
-    """Promoter scores and 'how did you hear about us', of buyers, app customers and business customers."""
+    """Promoter scores, 'how did you hear about us' and satisfaction, of buyers, users and customers."""
     deals = book.deals
     won = deals.kept & deals.won & (deals.closed_at < world.end)
     users = np.flatnonzero((world.kind == facts.SAAS) & (outcome.first_at < world.end))
@@ -311,18 +313,23 @@ def _surveys(world: World, outcome: Outcome, book: Book, orders: Orders) -> pa.T
         (users, outcome.first_at[users] + DAY, users, HEARD_SIGN_UP_SHARE, 1),
         (payers, outcome.paid_at[payers] + 30 * DAY, payers, NPS_CUSTOMER_SHARE, 0),
         (deals.person[won], deals.closed_at[won] + 45 * DAY, deals.number[won], 0.7, 0),
+        (orders.person, orders.at + 9 * DAY, orders.touch, CSAT_ORDER_SHARE, 2),
+        (users, outcome.first_at[users] + 21 * DAY, users, NPS_USER_SHARE, 0),
     )
     person = np.concatenate([b[0] for b in blocks])
     at = np.concatenate([b[1] for b in blocks])
     key = np.concatenate([b[2] * 8 + n + (1 << 30) for n, b in enumerate(blocks)])
     share = np.concatenate([np.full(len(b[0]), b[3]) for b in blocks])
-    heard = np.concatenate([np.full(len(b[0]), b[4]) for b in blocks]) == 1
+    survey = np.concatenate([np.full(len(b[0]), b[4]) for b in blocks])
     rows = np.flatnonzero((uniform(key, 920) < share) & (at >= world.start) & (at < world.end))
     rows = rows[np.lexsort((key[rows], at[rows]))]
-    person, at, key, heard = person[rows], at[rows], key[rows], heard[rows]
+    person, at, key, survey = person[rows], at[rows], key[rows], survey[rows]
+    heard = survey == 1
     score = np.array([10, 9, 8, 7, 6, 5, 3, 1, 0])[
         weighted(uniform(key, 921), (24, 22, 18, 14, 8, 5, 4, 3, 2))
     ]
+    stars = 1 + weighted(uniform(key, 921), (4, 5, 12, 34, 45))
+    score = np.where(survey == 2, stars, score)
     opening = group_first(world.touches.person)
     first_channel = np.full(world.people, facts.CHANNEL["Direct"])
     first_channel[world.touches.person[opening]] = world.touches.channel[opening]
@@ -344,7 +351,7 @@ def _surveys(world: World, outcome: Outcome, book: Book, orders: Orders) -> pa.T
         visible_at=moments(at + 2 * HOUR),
         email=names.typed(names.emails(world, person), key),
         contact_id=only(object_ids(CONTACT, person), contact >= 0),
-        survey=pick(["nps", "how_did_you_hear"], heard),
+        survey=pick(SURVEYS, survey),
         score=pa.array(score.astype(np.float64), mask=heard),
         answer=pc.if_else(pa.array(heard), answer, remark),
     )

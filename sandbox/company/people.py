@@ -7,7 +7,8 @@ journeys.py, which can be run again on the same world with a channel switched of
 Touches have a condition: `needs_conversion` touches (loyal visits of buyers, mailings to customers)
 happen only after the person's own first conversion. They are drawn for everybody who converts in the base
 run. As no true effect is negative, nobody converts in a counterfactual run who does not convert in the
-base run, so none is missing there.
+base run, so none is missing there. Clicks in cart reminders happen only where the reminder goes out, that
+is after a visit that leaves a cart behind and no order.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ _HOURS_SHOP = (1, 1, 0, 0, 0, 1, 2, 4, 5, 5, 6, 6, 7, 6, 6, 6, 6, 7, 8, 10, 12, 
 _HOURS_WORK = (0, 0, 0, 0, 0, 0, 1, 4, 9, 12, 12, 11, 8, 10, 11, 10, 9, 6, 3, 2, 2, 2, 1, 0)
 MAILING_EVERY_DAYS = 21
 MAILING_CLICK_RATE = 0.04
+CART_REMINDER = 1 << 20  # the `mailing` of touches that are clicks in cart reminders
+_REMINDED = 1 << 42  # added to a visit's number for the number of the click in its cart reminder
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Touches:
     person: Ints
     at: Ints
     channel: Ints
-    mailing: Ints  # index of the mailing for e-mail touches, else -1
+    mailing: Ints  # index of the mailing for e-mail touches (or CART_REMINDER), else -1
     needs_conversion: Bools
     number: Ints  # a lasting number of the touch, for stateless draws
 
@@ -65,6 +68,15 @@ class Mailings:
     audience: Ints  # 0 shop, 1 studio and business
     market: Ints
     at: Ints
+
+
+@dataclass(frozen=True)
+class Reminders:
+    """Cart reminders that go out if the visit takes place and no order comes first; by visit."""
+
+    touch: Ints  # position of the visit that leaves the cart
+    sent_at: Ints
+    click: Ints  # position of the touch that is the click in it, -1 for none
 
 
 @dataclass(frozen=True)
@@ -89,6 +101,7 @@ class World:
     company_luck: Floats
     touches: Touches
     mailings: Mailings
+    reminders: Reminders
     converts: Bools  # by person: whether they convert in the base run
     mean_stock: Floats  # by kind, at the first conversion in the base run
     member_from: Ints  # moment from which the person is on a mailing list in the base run, NEVER for none
@@ -137,6 +150,11 @@ def build(scale: str, seed: int) -> World:
     company[kind == facts.B2B] = company_of_b2b
     market[kind == facts.B2B] = company_market[company_of_b2b]
 
+    # Some users of the app work at a company, too: one nobody else comes from.
+    luck_of_users = stream(seed, "user companies")
+    at_company = np.flatnonzero((kind == facts.SAAS) & (luck_of_users.random(n) < facts.USER_COMPANY_SHARE))
+    company[at_company] = n_companies + np.arange(len(at_company))
+
     day = np.empty(n, dtype=np.int64)
     for code in range(3):
         chosen = kind == code
@@ -152,7 +170,10 @@ def build(scale: str, seed: int) -> World:
     propensity = np.exp(rng.normal(0, facts.PROPENSITY_SIGMA, n) - facts.PROPENSITY_SIGMA**2 / 2)
     thresholds = rng.exponential(1.0, (n, facts.MAX_ORDERS))
     luck = rng.random((n, 16))
-    company_luck = rng.random((n_companies, 16))
+    company_luck = np.concatenate(
+        [rng.random((n_companies, 16)), luck_of_users.random((len(at_company), 16))]
+    )
+    company_market = np.concatenate([company_market, market[at_company]])
     newsletter = rng.random(n) < facts.NEWSLETTER_SHARE
     unsubscribe_after = (rng.exponential(1000, n) * DAY).astype(np.int64)
 
@@ -189,6 +210,9 @@ def build(scale: str, seed: int) -> World:
         mailings,
         end,
     )
+    touches, reminders = _cart_reminders(
+        touches, kind, propensity, member_from, newsletter, unsubscribe_after, end
+    )
     return World(
         scale=scale,
         seed=seed,
@@ -208,6 +232,7 @@ def build(scale: str, seed: int) -> World:
         company_luck=company_luck,
         touches=touches,
         mailings=mailings,
+        reminders=reminders,
         converts=converted,
         mean_stock=mean_stock,
         member_from=member_from,
@@ -220,7 +245,8 @@ def increments(touches: Touches, kind: Ints, propensity: Floats, effects: Floats
     kinds = kind[touches.person]
     visit = (touches.channel < facts.FIRST_OFFLINE).astype(np.float64)
     rate = np.array(facts.VISIT_HAZARD)[kinds] * propensity[touches.person]
-    return rate * (visit + effects[touches.channel, kinds])
+    boost = np.where(touches.mailing == CART_REMINDER, facts.CART_REMINDER_BOOST, 1.0)
+    return rate * (visit + effects[touches.channel, kinds] * boost)
 
 
 def first_crossings(touches: Touches, added: Floats, threshold: Floats) -> Ints:
@@ -373,6 +399,67 @@ def _later_touches(
         end,
         np.concatenate([touches.number, np.arange(base, total, dtype=np.int64) + (1 << 40)]),
     )
+
+
+def leaves_cart(number: Ints) -> Bools:
+    """Whether visits of shoppers, by number, put something into the cart (those with an order do anyway)."""
+    return cart_depth(number) < facts.CART_SHARE
+
+
+def cart_depth(number: Ints) -> Floats:
+    """How deep visits of shoppers go, by number: the lower, the deeper."""
+    return uniform(number, 130)
+
+
+def _cart_reminders(
+    touches: Touches,
+    kind: Ints,
+    propensity: Floats,
+    member_from: Ints,
+    newsletter: Bools,
+    unsubscribe_after: Ints,
+    end: int,
+) -> tuple[Touches, Reminders]:
+    """Add the clicks in reminders of carts, one a person and quarter, for members of the shop's list."""
+    person = touches.person
+    known = member_from[person] < NEVER
+    since = np.where(known, member_from[person], 0)
+    left = known & (kind[person] == facts.SHOP) & (touches.channel < facts.FIRST_OFFLINE)
+    left &= leaves_cart(touches.number) & (touches.at > since)
+    left &= touches.at < since + unsubscribe_after[person]
+    visit = np.flatnonzero(left)
+    sent_at = touches.acts_at[visit] + facts.CART_REMINDER_HOURS * HOUR
+    first = group_first(person[visit] * 4096 + quarters(touches.at[visit]))
+    visit, sent_at = visit[first], sent_at[first]
+    who, number = person[visit], touches.number[visit]
+    clicks = uniform(number, 31) < facts.CART_REMINDER_CLICK_RATE * np.minimum(propensity[who], 2)
+    lag = 5 * MINUTE - (np.log(1 - uniform(number, 32)) * facts.CART_REMINDER_LAG_HOURS * HOUR).astype(
+        np.int64
+    )
+    rows = np.flatnonzero(clicks)
+    added = len(rows)
+    extended = _ordered(
+        np.concatenate([touches.person, who[rows]]),
+        np.concatenate([touches.at, (sent_at + lag)[rows]]),
+        np.concatenate([touches.channel, np.full(added, EMAIL)]),
+        np.concatenate([touches.mailing, np.full(added, CART_REMINDER)]),
+        np.concatenate([touches.needs_conversion, ~newsletter[who[rows]]]),
+        end,
+        np.concatenate([touches.number, number[rows] + _REMINDED]),
+    )
+    order = np.argsort(extended.number, kind="stable")
+    ranked = extended.number[order]
+
+    def position(wanted: Ints) -> Ints:
+        place = np.minimum(np.searchsorted(ranked, wanted), len(ranked) - 1)
+        return np.where(ranked[place] == wanted, order[place], -1)
+
+    return extended, Reminders(position(number), sent_at, position(np.where(clicks, number + _REMINDED, -1)))
+
+
+def quarters(at: Ints) -> Ints:
+    """The number of the calendar quarter of moments, since 1970."""
+    return (at // DAY).astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) // 3
 
 
 def _ordered(

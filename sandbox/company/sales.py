@@ -14,7 +14,7 @@ from sandbox.company import contacts as contacts_
 from sandbox.company import deals as deals_
 from sandbox.company import facts
 from sandbox.company.activities import activities
-from sandbox.company.contacts import Contacts
+from sandbox.company.contacts import Contacts, Doubles
 from sandbox.company.crm import (
     COMPANY,
     CONTACT,
@@ -58,7 +58,7 @@ def book(world: World, outcome: Outcome, kept_users: Bools) -> Book:
     deals = deals_.decide(world, outcome)
     contacts = contacts_.decide(world, outcome, deals, kept_users)
     history, objects = History(), Objects()
-    contacts_.write_companies(world, contacts, history, objects)
+    doubles = contacts_.write_companies(world, contacts, history, objects)
     contacts_.write(world, outcome, contacts, deals, history, objects)
     extra_deals = deals_.write(world, deals, history, objects)
     objects_table, kept = objects.table(world.end)
@@ -69,7 +69,7 @@ def book(world: World, outcome: Outcome, kept_users: Bools) -> Book:
         "crm_pipelines": _pipelines(world),
         "crm_objects": objects_table,
         "crm_property_history": history.table(kept, world.end),
-        "crm_associations": _associations(world, contacts, deals, extra_deals, objects),
+        "crm_associations": _associations(world, contacts, doubles, deals, extra_deals, objects),
         "crm_activities": activities(world, outcome, contacts, deals, numbers_of),
     }
     return Book(contacts, deals, numbers_of, result)
@@ -114,14 +114,34 @@ def _pipelines(world: World) -> pa.Table:
     )
 
 
-def _associations(world: World, contacts: Contacts, deals: Deals, extra: Deals, objects: Objects) -> pa.Table:
+def _associations(
+    world: World, contacts: Contacts, doubles: Doubles, deals: Deals, extra: Deals, objects: Objects
+) -> pa.Table:
     """Links: contact and deal to company, deal to its people, renewal to what it renews."""
     blocks: list[tuple[int, Ints, int, Ints, str | pa.Array, Ints, Ints]] = []
+
+    def at_company(kind: int, number: Ints, company: Ints, at: Ints, removed: Ints) -> None:
+        """Link records to their company: to its second record until that is merged into the first."""
+        held, merged_at = doubles.holding(company, at)
+        under = company + DUPLICATE
+        blocks.append((kind, number, COMPANY, company, "primary", np.where(held, merged_at, at), removed))
+        blocks.append(
+            (
+                kind,
+                number[held],
+                COMPANY,
+                under[held],
+                "primary",
+                at[held],
+                np.minimum(removed, merged_at)[held],
+            )
+        )
+
     keep = contacts.kept & (world.company[contacts.person] >= 0)
     person = contacts.person[keep]
     created = contacts.created_at[keep]
     never = np.full(len(person), NEVER)
-    blocks.append((CONTACT, person, COMPANY, world.company[person], "primary", created + MINUTE, never))
+    at_company(CONTACT, person, world.company[person], created + MINUTE, never)
     # Second records of the same person, until they are merged.
     twins = np.concatenate(
         [b for k, b in zip(objects.kinds, objects.numbers, strict=True) if k == CONTACT][1:]
@@ -134,7 +154,7 @@ def _associations(world: World, contacts: Contacts, deals: Deals, extra: Deals, 
     )
     firm = world.company[twins - DUPLICATE]
     has = (firm >= 0) & (uniform(twins, 560) < 0.5)
-    blocks.append((CONTACT, twins[has], COMPANY, firm[has], "primary", twin_at[has] + MINUTE, merged[has]))
+    at_company(CONTACT, twins[has], firm[has], twin_at[has] + MINUTE, merged[has])
 
     real = deals.take(deals.kept)
     merged_deal = dict(zip(extra.number.tolist(), [NEVER] * len(extra.number), strict=True))
@@ -145,9 +165,7 @@ def _associations(world: World, contacts: Contacts, deals: Deals, extra: Deals, 
             }
     for part in (real, extra):
         removed = np.array([merged_deal.get(k, NEVER) for k in part.number.tolist()], dtype=np.int64)
-        blocks.append(
-            (DEAL, part.number, COMPANY, part.company, "primary", part.created_at + MINUTE, removed)
-        )
+        at_company(DEAL, part.number, part.company, part.created_at + MINUTE, removed)
         main = (uniform(part.number, 561) > 0.03) & np.isin(part.person, person)
         who, when = part.person[main], part.created_at[main] + MINUTE
         roles = pick(

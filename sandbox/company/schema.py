@@ -257,7 +257,7 @@ _SPECS = (
         subject_line | text | subject, with emoji now and then
         type         | text | regular or automation
         created_at   | timestamp | drafted (visible from then on, status save)
-        sent_at      | timestamp | sent (status sent from then on)
+        sent_at      | timestamp | sent (status sent from then on); automations: switched on
         utm_campaign | text | tag on its links
         from_name    | text | sender
         language     | text | nl, sv, en
@@ -273,7 +273,7 @@ _SPECS = (
         list_id         | text | audience
         member_id       | text | recipient
         email           | text | recipient's address
-        event_type      | text | sent (delivered unless a bounced row follows), bounced, opened, clicked, unsubscribed, complained
+        event_type      | text | sent (delivered unless a bounced row follows: the vendor tells no more), bounced, opened, clicked, unsubscribed, complained
         occurred_at     | timestamp | when
         visible_at      | timestamp | arrival; up to 3 days later
         url             | text | clicked: link with its utm parameters
@@ -645,9 +645,9 @@ _SPECS = (
         visible_at  | timestamp | exported
         email       | text | who
         contact_id  | text | CRM contact where known
-        survey      | text | nps or how_did_you_hear
-        score       | double | nps: 0..10; null elsewhere
-        answer      | text | how_did_you_hear: what they say; nps: remark or null
+        survey      | text | nps, csat or how_did_you_hear
+        score       | double | nps: 0..10; csat: 1..5; null elsewhere
+        answer      | text | how_did_you_hear: what they say; else remark or null
         """,
     ),
     _table(
@@ -759,7 +759,7 @@ PROPERTIES: dict[str, dict[str, str]] = {
         "next_step": "free text; null for some",
         "lost_reason": "price, competitor, no_decision, timing, missing_feature; null while open and for some lost deals",
         "won_reason": "design, price, service, integration; null for some",
-        "competitor": "name; null for many",
+        "competitor": "name as people write it; null for many",
         "sourced_by": "marketing, sales, partner, product, success; null for some",
         "partner_company_id": "object_id of the referring partner company; null for most",
         "contract_start": "ISO date once won",

@@ -37,7 +37,7 @@ from sandbox.company.frames import (
     weighted,
 )
 from sandbox.company.journeys import Outcome
-from sandbox.company.people import World
+from sandbox.company.people import CART_REMINDER, World, cart_depth
 
 DEVICE_CATEGORIES = ("mobile", "desktop", "tablet")
 EVENTS = (
@@ -309,7 +309,9 @@ class Arrivals:
         )
 
 
-def arrivals(world: World, s: Sessions, ads: Catalogue, clicks: Clicks, mailing_tags: pa.Array) -> Arrivals:
+def arrivals(
+    world: World, s: Sessions, ads: Catalogue, clicks: Clicks, mailing_tags: pa.Array, reminder_tags: pa.Array
+) -> Arrivals:
     """Landing pages with the parameters that visitors' URLs carry, mistakes included."""
     n = len(s.at)
     touches = world.touches
@@ -336,9 +338,11 @@ def arrivals(world: World, s: Sessions, ads: Catalogue, clicks: Clicks, mailing_
         on("Paid Search"),
     )
     mailing = np.where(is_touch, touches.mailing[touch], -1)
+    regular = (mailing >= 0) & (mailing != CART_REMINDER)
+    market = world.market[np.maximum(s.person, 0)]
     fixed = (
-        (on("Email") & (mailing >= 0), "newsletter", "email", pick(mailing_tags, np.maximum(mailing, 0))),
-        (on("Email") & (mailing < 0), "newsletter", "email", pick(["welcome"], np.zeros(n, int))),
+        (on("Email"), "newsletter", "email", pick(mailing_tags, np.where(regular, mailing, 0))),
+        (on("Email") & ~regular, "newsletter", "email", pick(reminder_tags, np.maximum(market, 0))),
         (on("Affiliates"), "couponclub", "affiliate", pick(["evergreen_coupons"], np.zeros(n, int))),
         (on("Organic Social") & (u < 0.3), "instagram", "social", pick(["bio_link"], np.zeros(n, int))),
         (on("AI Assistant") & (u < 0.42), "chatgpt.com", None, None),
@@ -385,6 +389,7 @@ def arrivals(world: World, s: Sessions, ads: Catalogue, clicks: Clicks, mailing_
     }
 
     landing = _landing_pages(s, ads, kind, channel, entry)
+    landing = np.where(mailing == CART_REMINDER, P_CART, landing)
     parts = [
         pc.fill_null(text(f"&{name}=", pc.replace_substring(column, " ", "%20")), "")
         for name, column in (tags | click_ids).items()
@@ -517,11 +522,11 @@ def _events(
         return is_touch & by_touch[touch]
 
     # How deep shoppers go who do not buy; buyers go all the way.
-    depth = uniform(s.number, 130)
+    depth = cart_depth(s.number)
     shopper = (kind == facts.SHOP) & human & ~s.is_app
-    views = shopper & ((depth < 0.52) | ordered)
-    carts = shopper & ((depth < 0.085) | ordered)
-    checkouts = shopper & ((depth < 0.04) | ordered)
+    views = shopper & ((depth < facts.PRODUCT_VIEW_SHARE) | ordered)
+    carts = shopper & ((depth < facts.CART_SHARE) | ordered)
+    checkouts = shopper & ((depth < facts.CHECKOUT_SHARE) | ordered)
     lead, sign_up = flag(marks.lead_touch), flag(marks.sign_up_touch)
     referred = sign_up & marks.referred[person]
     pages = 1 + np.minimum((-np.log(1 - uniform(s.number, 131)) * 1.0).astype(np.int64), 8)

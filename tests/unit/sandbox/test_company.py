@@ -225,7 +225,7 @@ def test_every_kind_of_event_happens(db: duckdb.DuckDBPyConnection) -> None:
     mails = {row[0] for row in db.execute("select distinct event_type from email_events").fetchall()}
     assert mails >= {"sent", "opened", "clicked", "bounced", "unsubscribed"}
     surveys = {row[0] for row in db.execute("select distinct survey from survey_responses").fetchall()}
-    assert surveys == {"nps", "how_did_you_hear"}
+    assert surveys == {"nps", "csat", "how_did_you_hear"}
     states = {row[0] for row in db.execute("select distinct state from consent_events").fetchall()}
     assert states == {"granted", "denied", "withdrawn"}
 
@@ -354,8 +354,9 @@ def test_devices_are_shared_and_the_kiosk_sees_many_addresses(db: duckdb.DuckDBP
 
 
 def test_records_are_merged_deleted_and_reopened(db: duckdb.DuckDBPyConnection) -> None:
-    for kind in ("contact", "deal"):
+    for kind in ("company", "contact", "deal"):
         assert one(db, f"select count(merged_at) from crm_objects where object_type = '{kind}'") >= 1
+    for kind in ("contact", "deal"):
         assert one(db, f"select count(deleted_at) from crm_objects where object_type = '{kind}'") >= 1
     machine = share(db, "email_events", "is_machine_open", "event_type = 'opened'")
     assert 0.3 < machine < 0.75
@@ -369,6 +370,76 @@ def test_records_are_merged_deleted_and_reopened(db: duckdb.DuckDBPyConnection) 
     )
     reasons = one(db, "select count(*) from crm_property_history where property = 'lost_reason'")
     assert 0 < reasons < lost
+    rivals = one(db, "select count(*) from crm_property_history where property = 'competitor'")
+    assert 0 < rivals < one(db, "select count(*) from crm_objects where object_type = 'deal'")
+
+
+def test_records_of_a_doubled_company_move_to_the_survivor_when_it_is_merged(
+    db: duckdb.DuckDBPyConnection,
+) -> None:
+    """Every link to a double ends with its merge, when the same record is linked to the survivor."""
+    links = db.execute(
+        """
+        select under.removed_at = double.merged_at, moved.created_at = double.merged_at
+        from crm_objects double
+        join crm_associations under on under.to_type = 'company' and under.to_id = double.object_id
+        left join crm_associations moved on moved.to_type = 'company' and moved.from_type = under.from_type
+            and moved.to_id = double.merged_into_id and moved.from_id = under.from_id
+        where double.object_type = 'company' and double.merged_at is not null
+        """
+    ).fetchall()
+    assert len(links) >= 1
+    assert set(links) == {(True, True)}
+
+
+def test_deals_from_the_product_have_a_contact_who_uses_it(db: duckdb.DuckDBPyConnection) -> None:
+    users = db.execute(
+        """
+        select source.object_id, count(user_id.value)
+        from crm_property_history source
+        join crm_associations a on a.from_type = 'deal' and a.from_id = source.object_id
+            and a.label = 'primary' and a.to_type = 'contact'
+        left join crm_property_history user_id on user_id.object_type = 'contact'
+            and user_id.object_id = a.to_id and user_id.property = 'user_id'
+        where source.object_type = 'deal' and source.property = 'sourced_by' and source.value = 'product'
+        group by 1
+        """
+    ).fetchall()
+    assert len(users) >= 1
+    assert all(count >= 1 for _, count in users)
+
+
+def test_some_qualified_leads_wait_too_long_and_some_deals_are_past_their_date(
+    db: duckdb.DuckDBPyConnection,
+) -> None:
+    in_time, late, never = db.execute(
+        """
+        with contacts as (
+            select object_id,
+                min(changed_at) filter (
+                    property = 'lifecycle_stage' and value = 'marketingqualifiedlead') as mql,
+                min(changed_at) filter (property = 'lead_status' and value = 'OPEN') as opened
+            from crm_property_history where object_type = 'contact' group by 1)
+        select count(*) filter (opened <= mql + interval 24 hour),
+            count(*) filter (opened > mql + interval 24 hour), count(*) filter (opened is null)
+        from contacts where mql < timestamp '2026-06-25'
+        """
+    ).fetchall()[0]
+    assert in_time > late >= 1
+    assert never >= 1
+    overdue = one(
+        db,
+        """
+        with deals as (
+            select object_id, arg_max(value, changed_at) filter (property = 'close_date') as close_date,
+                arg_max(value, changed_at) filter (property = 'stage') as stage
+            from crm_property_history where object_type = 'deal' group by 1)
+        select count(*) from deals join crm_objects using (object_id)
+        where stage not like 'closed%' and close_date < '2026-07-01' and object_type = 'deal'
+            and merged_at is null and deleted_at is null
+        """,
+    )
+    assert 1 <= overdue <= 4
 
 
 def test_deals_skip_and_return_to_stages_at_medium_scale_patterns() -> None:

@@ -71,6 +71,26 @@ def test_nobody_converts_earlier_or_anew_without_a_channel(world: World) -> None
         assert (behave(world, channel).first_at >= base).all()
 
 
+def test_cart_reminders_go_out_only_where_no_order_came_first_and_bring_orders(world: World) -> None:
+    outcome, reminders, touches = behave(world), world.reminders, world.touches
+    assert outcome.reminded.sum() > 20
+    ordered = {(int(p), int(at)) for p, at in zip(
+        touches.person[outcome.order_touch], touches.acts_at[outcome.order_touch], strict=True
+    )}  # fmt: skip
+    for row in range(len(reminders.touch)):
+        visit = int(reminders.touch[row])
+        person, left_at = int(touches.person[visit]), int(touches.acts_at[visit])
+        first = [at for who, at in ordered if who == person and left_at <= at < reminders.sent_at[row]]
+        assert outcome.reminded[row] == (bool(outcome.active[visit]) and not first)
+        if reminders.click[row] >= 0 and not outcome.reminded[row]:
+            assert not outcome.active[reminders.click[row]]
+    # Their effect is that of e-mail: with it some clicks end in an order that do not end in one without.
+    clicks = reminders.click[(reminders.click >= 0) & outcome.reminded]
+    assert (
+        np.isin(clicks, outcome.order_touch).sum() > np.isin(clicks, behave(world, "Email").order_touch).sum()
+    )
+
+
 def test_truth_is_reproducible_and_written_as_json(tmp_path: Path) -> None:
     first, second = truth("small", 7), truth("small", 7)
     assert first.equals(second)
