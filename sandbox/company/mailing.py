@@ -305,8 +305,8 @@ def _campaigns(world: World) -> pa.Table:
     list_of = np.r_[m.audience[regular], group // 3, np.zeros_like(place)]
     market = np.r_[m.market[regular], group % 3, place]
     sent = np.r_[m.at[regular], np.full(6, world.dawn), opened]
-    what = np.searchsorted([_WELCOME, _REMINDER], number, side="right").astype(np.int64)
-    is_regular = what == 0
+    is_regular = number < _WELCOME
+    what = np.where(is_regular, 0, np.where(number < _REMINDER, 1, 2))
     day = days(sent // DAY).cast(pa.string())
     tags = pa.concat_arrays(
         [
