@@ -502,6 +502,7 @@ SELF_REPORTED = (
 
 # --------------------------------------------------------------------------------------- offline marketing
 MONTHLY_QUOTA_EUR = 30_000  # of a sales owner, at medium scale
+PLANNED_AHEAD_DAYS = 92  # after the last day: the quarter to come has its plans
 AGENCY_SHARE = 0.12  # of media spend
 FREE_MAIL_DOMAINS = ("gmail.com", "outlook.com", "icloud.com", "hotmail.com")
 FIRST_NAMES = (

@@ -438,7 +438,7 @@ def _quotas(world: World) -> pa.Table:
     size = facts.SCALES[world.scale]
     factor = size_factor(world)
     rows: list[tuple[str, str, date, date, int, int]] = []
-    for first, last in months(size.first_day, size.last_day):
+    for first, last in months(size.first_day, size.last_day + timedelta(days=facts.PLANNED_AHEAD_DAYS)):
         for team, market in (("Sales NL", 0), ("Sales SE", 1), ("Sales US", 2)):
             people = [row for row in facts.OWNERS if row[4] == team and not row[7]]
             amount = round(facts.MONTHLY_QUOTA_EUR * factor * facts.CURRENCY_PER_EUR[market] / 100) * 100
@@ -457,11 +457,16 @@ def _quotas(world: World) -> pa.Table:
 
 
 def _budgets(world: World, performance: pa.Table) -> pa.Table:
-    """Planned media spend by paid channel and month: near what was spent, as plans go."""
+    """Planned media spend by paid channel and month: near what was spent, as plans go; then as last month."""
     periods, spend = _spend(world, performance)
     rng = stream(world.seed, "budgets")
     factor = 0.9 + 0.25 * rng.random(spend.shape)
     planned = np.maximum(np.round(spend * factor / 50) * 50, 50)
+    size = facts.SCALES[world.scale]
+    ahead = size.last_day + timedelta(days=facts.PLANNED_AHEAD_DAYS)
+    coming = [period for period in months(size.first_day, ahead) if period not in periods]
+    planned = np.hstack([planned, np.repeat(planned[:, -1:], len(coming), axis=1)])
+    periods = [*periods, *coming]
     channel, month = (
         grid.ravel()
         for grid in np.meshgrid(np.arange(facts.PAID_CHANNELS), np.arange(len(periods)), indexing="ij")
