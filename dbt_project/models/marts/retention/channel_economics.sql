@@ -5,9 +5,10 @@ media as (
     select
         date,
         coalesce(channel, '(not set)') as channel,
-        cast(spend as double) as media_spend,
+        case when count(spend) = count(*) then sum(cast(spend as double)) end as media_spend,
         0.0 as other_cost
     from {{ ref('fct_ad_performance_daily') }}
+    group by date, coalesce(channel, '(not set)')
     union all
     select
         date,
