@@ -168,6 +168,12 @@ class Connection:
         return value
 
 
+def setting(connection: Connection, declared: Sequence[Setting], key: str) -> str:
+    """A setting's value, else the default that its system declares, else an empty text."""
+    default = next(entry.default for entry in declared if entry.key == key)
+    return connection.get(key, default) or ""
+
+
 def read_dotenv(folder: Path | None = None) -> dict[str, str]:
     """The variables of `.env` in the working directory, else in the project's root. The environment always
     wins."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ingestion.http import ApiClient
-from ingestion.settings import Connection, Setting
+from ingestion.settings import Connection, Setting, setting
 
 SYSTEM_NAME = "ecb"
 
@@ -19,4 +19,4 @@ SETTINGS = (
 
 def client_for(connection: Connection) -> ApiClient:
     """A client without credentials."""
-    return ApiClient(SYSTEM_NAME, connection.require("BASE_URL"))
+    return ApiClient(SYSTEM_NAME, setting(connection, SETTINGS, "BASE_URL"))

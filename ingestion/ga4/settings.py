@@ -5,7 +5,7 @@ here.
 from __future__ import annotations
 
 from ingestion.http import ApiClient, RefreshTokenAuth
-from ingestion.settings import Connection, Setting
+from ingestion.settings import Connection, Setting, setting
 
 SYSTEM_NAME = "ga4"
 
@@ -36,21 +36,15 @@ SETTINGS = (
 )
 
 
-def setting(connection: Connection, key: str) -> str:
-    """A setting of this connection, or the default that SETTINGS declares."""
-    default = next(entry.default for entry in SETTINGS if entry.key == key)
-    return connection.get(key, default) or ""
-
-
 def client_for(connection: Connection, base: str) -> ApiClient:
     """A client of one of the two services; `base` is EXPORT_BASE_URL or DATA_BASE_URL.
 
     Raises ConfigurationError where a credential is missing.
     """
     auth = RefreshTokenAuth(
-        token_url=setting(connection, "TOKEN_URL"),
+        token_url=setting(connection, SETTINGS, "TOKEN_URL"),
         client_id=connection.require("CLIENT_ID"),
         client_secret=connection.require("CLIENT_SECRET"),
         refresh_token=connection.require("REFRESH_TOKEN"),
     )
-    return ApiClient(SYSTEM_NAME, setting(connection, base), auth=auth)
+    return ApiClient(SYSTEM_NAME, setting(connection, SETTINGS, base), auth=auth)

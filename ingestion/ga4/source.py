@@ -21,10 +21,10 @@ from urllib.parse import quote
 
 from ingestion.errors import BadAnswer, ConfigurationError, RequestRefused
 from ingestion.ga4.events import PARAM_COLUMNS, Parser
-from ingestion.ga4.settings import SETTINGS, SYSTEM_NAME, client_for, setting
+from ingestion.ga4.settings import SETTINGS, SYSTEM_NAME, client_for
 from ingestion.http import ApiClient, Request, after
 from ingestion.records import Column, Table, Type
-from ingestion.settings import Connection
+from ingestion.settings import Connection, setting
 from ingestion.sources import Context, Done, Item, Page, Refused, Resource, System
 
 PAGE_BYTES = 48 * 1024 * 1024
@@ -247,7 +247,7 @@ def report(client: ApiClient, property_id: str, body: Mapping[str, Any]) -> Iter
 
 def prefix(connection: Connection, account: str) -> str:
     """The beginning of the object names; `{property}` in the setting stands for the property's id."""
-    return setting(connection, "PREFIX").replace("{property}", account)
+    return setting(connection, SETTINGS, "PREFIX").replace("{property}", account)
 
 
 def check(connection: Connection) -> str:

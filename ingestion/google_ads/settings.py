@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ingestion.http import ApiClient, RefreshTokenAuth
-from ingestion.settings import Connection, Setting
+from ingestion.settings import Connection, Setting, setting
 
 SYSTEM_NAME = "google_ads"
 API_VERSION = "v25"
@@ -30,12 +30,6 @@ SETTINGS = (
 )
 
 
-def setting(connection: Connection, key: str) -> str | None:
-    """A setting of this connection, or the default that SETTINGS declares."""
-    default = next(entry.default for entry in SETTINGS if entry.key == key)
-    return connection.get(key, default)
-
-
 def client_for(connection: Connection) -> ApiClient:
     """A client with the developer token, the manager account and access tokens made from the refresh token.
 
@@ -47,14 +41,14 @@ def client_for(connection: Connection) -> ApiClient:
     if manager:
         headers["login-customer-id"] = manager.replace("-", "")
     auth = RefreshTokenAuth(
-        token_url=setting(connection, "TOKEN_URL") or "",
+        token_url=setting(connection, SETTINGS, "TOKEN_URL"),
         client_id=connection.require("CLIENT_ID"),
         client_secret=connection.require("CLIENT_SECRET"),
         refresh_token=connection.require("REFRESH_TOKEN"),
     )
     return ApiClient(
         SYSTEM_NAME,
-        setting(connection, "BASE_URL") or "",
+        setting(connection, SETTINGS, "BASE_URL"),
         auth=auth,
         headers=headers,
         secrets=(developer_token,),

@@ -19,15 +19,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import orjson
 
 from ingestion.errors import BadAnswer, ConfigurationError, RequestRefused, Unreachable
-from ingestion.google_ads.settings import API_VERSION, SETTINGS, SYSTEM_NAME, client_for, setting
+from ingestion.google_ads.settings import API_VERSION, SETTINGS, SYSTEM_NAME, client_for
 from ingestion.http import ApiClient, Request, after_in_body
 from ingestion.records import Column, Table
-from ingestion.settings import Connection
+from ingestion.settings import Connection, setting
 from ingestion.sources import Context, Done, Item, Page, Resource, System
+from ingestion.windows import days, spans, window
 
 DAYS_PER_QUERY = 61
-FIRST_LOAD_DAYS = 730
-DEFAULT_RESTATEMENT_DAYS = 28
 CLICK_DAYS = 90
 """The API keeps single clicks for 90 days and gives them day by day."""
 
@@ -228,7 +227,7 @@ def _explained(refused: RequestRefused) -> RequestRefused:
 
 def accounts_and_names(context: Context) -> Iterator[Item]:
     """The account itself, and the names of its campaigns, ad groups and ads."""
-    client, method = client_for(context.connection), setting(context.connection, "METHOD") or ""
+    client, method = client_for(context.connection), setting(context.connection, SETTINGS, "METHOD")
     for table in (CUSTOMERS, CAMPAIGNS, AD_GROUPS, ADS):
         for rows in query(client, context.account, QUERIES[table.name], method):
             yield Page(table.name, records=rows)
@@ -236,22 +235,16 @@ def accounts_and_names(context: Context) -> Iterator[Item]:
 
 def performance(context: Context) -> Iterator[Item]:
     """The days of ads and campaigns: the first load from START_DATE on, later runs the restatement window."""
-    client, method = client_for(context.connection), setting(context.connection, "METHOD") or ""
+    client, method = client_for(context.connection), setting(context.connection, SETTINGS, "METHOD")
     today = account_today(client, context, method)
     first, last = window(context, AD_PERFORMANCE.name, today)
-    # Days whose last reading was cut off by a kill: they may lie before the window.
-    torn = {*context.interrupted(AD_PERFORMANCE.name), *context.interrupted(CAMPAIGN_PERFORMANCE.name)}
-    spans = [(day, day) for day in sorted(map(date.fromisoformat, torn)) if not first <= day <= last]
-    while first <= last:
-        until = min(last, first + timedelta(days=DAYS_PER_QUERY - 1))
-        spans.append((first, until))
-        first = until + timedelta(days=1)
-    for start, end in spans:
-        for table in (AD_PERFORMANCE, CAMPAIGN_PERFORMANCE):
+    tables = (AD_PERFORMANCE, CAMPAIGN_PERFORMANCE)
+    for start, end in spans(context, (table.name for table in tables), first, last, DAYS_PER_QUERY):
+        for table in tables:
             gaql = QUERIES[table.name].format(first=start.isoformat(), last=end.isoformat())
             for rows in query(client, context.account, gaql, method):
                 yield Page(table.name, records=rows)
-            yield Done(table.name, dict.fromkeys(_days(start, end)))
+            yield Done(table.name, dict.fromkeys(days(start, end)))
 
 
 def clicks(context: Context) -> Iterator[Item]:
@@ -261,11 +254,11 @@ def clicks(context: Context) -> Iterator[Item]:
     """
     if "ad_clicks" not in context.connection.entities:
         return
-    client, method = client_for(context.connection), setting(context.connection, "METHOD") or ""
+    client, method = client_for(context.connection), setting(context.connection, SETTINGS, "METHOD")
     today = account_today(client, context, method)
     first, last = window(context, CLICKS.name, today, restatement_days=2)
     first = max(first, today - timedelta(days=CLICK_DAYS - 1))
-    for day in _days(first, last):
+    for day in days(first, last):
         for rows in query(client, context.account, QUERIES["clicks"].format(first=day), method):
             yield Page(CLICKS.name, records=rows)
         yield Done(CLICKS.name, {day: None})
@@ -287,45 +280,9 @@ def account_today(client: ApiClient, context: Context, method: str) -> date:
     return context.as_of.astimezone(zone).date()
 
 
-def window(
-    context: Context, table: str, today: date, restatement_days: int | None = None
-) -> tuple[date, date]:
-    """First and last day to read.
-
-    A backfill reads its bounds. Else everything that the platform may have restated since the last load:
-    from the last stored day minus the restatement window (and one day, because days end at different
-    moments) until today.
-    """
-    if context.bounds is not None:
-        return context.bounds.date_from, min(context.bounds.date_to, today)
-    if restatement_days is None:
-        restatement_days = int(context.variables.get("ads_restatement_days", DEFAULT_RESTATEMENT_DAYS))
-    stored = [date.fromisoformat(day) for day in context.slices(table)]
-    if stored:
-        return min(max(stored), today) - timedelta(days=restatement_days + 1), today
-    return start_date(context.connection, today), today
-
-
-def start_date(connection: Connection, today: date) -> date:
-    """The first day of the first load."""
-    text = setting(connection, "START_DATE")
-    if not text:
-        return today - timedelta(days=FIRST_LOAD_DAYS)
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ConfigurationError(
-            f"{SYSTEM_NAME}: START_DATE {text!r} is no date; write YYYY-MM-DD."
-        ) from None
-
-
-def _days(first: date, last: date) -> list[str]:
-    return [(first + timedelta(days=step)).isoformat() for step in range((last - first).days + 1)]
-
-
 def check(connection: Connection) -> str:
     """Ask for each account's name, currency and time zone."""
-    client, method = client_for(connection), setting(connection, "METHOD") or ""
+    client, method = client_for(connection), setting(connection, SETTINGS, "METHOD")
     if not connection.accounts:
         raise ConfigurationError(f"{SYSTEM_NAME}: no account is listed. Add the customer id to `accounts`.")
     names = []

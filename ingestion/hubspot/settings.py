@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ingestion.http import ApiClient, BearerAuth
-from ingestion.settings import Connection, Setting
+from ingestion.settings import Connection, Setting, setting
 
 SYSTEM_NAME = "hubspot"
 
@@ -73,17 +73,11 @@ SETTINGS = (
 )
 
 
-def setting(connection: Connection, key: str) -> str:
-    """A setting of this connection, or the default that SETTINGS declares."""
-    default = next(entry.default for entry in SETTINGS if entry.key == key)
-    return connection.get(key, default) or ""
-
-
 def client_for(connection: Connection) -> ApiClient:
     """A client with the private app's token. Raises ConfigurationError where it is missing."""
     return ApiClient(
         SYSTEM_NAME,
-        setting(connection, "BASE_URL"),
+        setting(connection, SETTINGS, "BASE_URL"),
         auth=BearerAuth(connection.require("ACCESS_TOKEN")),
         # 190 requests in 10 s and 5 searches a second: a refused request waits for its share of the window.
         backoff=1.0,

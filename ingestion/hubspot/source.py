@@ -24,9 +24,9 @@ import orjson
 
 from ingestion.errors import BadAnswer
 from ingestion.http import ApiClient, Request, after, after_in_body
-from ingestion.hubspot.settings import SETTINGS, SYSTEM_NAME, client_for, setting
+from ingestion.hubspot.settings import SETTINGS, SYSTEM_NAME, client_for
 from ingestion.records import Column, Table, Type
-from ingestion.settings import Connection
+from ingestion.settings import Connection, setting
 from ingestion.sources import Context, Item, Page, Resource, System
 
 SEARCH_CAP = 10_000
@@ -42,7 +42,7 @@ PropertyName = str | Callable[[Connection], str]
 
 def _custom(key: str) -> Callable[[Connection], str]:
     """A property whose name the portal chose: the setting says it."""
-    return lambda connection: setting(connection, key)
+    return lambda connection: setting(connection, SETTINGS, key)
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,9 @@ CONTACTS = ObjectType(
     ),
     associations=("companies",),
     further=lambda connection: [
-        name.strip() for name in setting(connection, "CONTACT_ATTRIBUTES").split(",") if name.strip()
+        name.strip()
+        for name in setting(connection, SETTINGS, "CONTACT_ATTRIBUTES").split(",")
+        if name.strip()
     ],
 )
 COMPANIES = ObjectType(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ingestion.http import ApiClient, BearerAuth
-from ingestion.settings import Connection, Setting
+from ingestion.settings import Connection, Setting, setting
 
 SYSTEM_NAME = "stripe"
 API_VERSION = "2023-08-16"
@@ -24,7 +24,7 @@ def client_for(connection: Connection) -> ApiClient:
     key = connection.require("API_KEY")
     return ApiClient(
         SYSTEM_NAME,
-        connection.get("BASE_URL", SETTINGS[0].default) or "",
+        setting(connection, SETTINGS, "BASE_URL"),
         auth=BearerAuth(key),
         headers={"Stripe-Version": API_VERSION},
         secrets=(key,),

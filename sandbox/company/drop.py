@@ -27,7 +27,7 @@ from sandbox.company import Company
 from sandbox.company.frames import money_text
 from sandbox.company.restatement import restated, to_us
 
-FOLDERS = ("meta", "linkedin", "costs", "offline", "shop", "consent", "surveys", "tests", "rates")
+FOLDERS = ("linkedin", "costs", "offline", "shop", "consent", "surveys", "tests", "rates")
 _Rows = tuple[str, bytes]
 
 
@@ -59,7 +59,6 @@ def _files(company: Company, as_of: datetime) -> Iterator[_Rows]:
     t = company.tables
     shown = restated(t["ad_performance"], as_of)
     names = _ad_names(t)
-    yield from _by_month(_platform(shown, "meta", names), "date", "meta/insights_{}.csv", _meta)
     yield from _by_month(
         _platform(shown, "linkedin", names), "date", "linkedin/creative_performance_{}.csv", _linkedin
     )
@@ -163,34 +162,6 @@ def _platform(shown: pa.Table, platform: str, names: dict[str, dict[str, str]]) 
     for kind in ("account", "campaign", "ad_group", "ad"):
         table = table.append_column(f"{kind}_name", _look_up(table[f"{kind}_id"], names[kind]))
     return table.append_column("objective", _look_up(table["campaign_id"], names["objective"]))
-
-
-def _meta(table: pa.Table) -> bytes:
-    return _csv(
-        pa.table(
-            {
-                "Day": table["date"].cast(pa.string()),
-                "Account ID": table["account_id"],
-                "Account name": table["account_name"],
-                "Campaign ID": table["campaign_id"],
-                "Campaign name": table["campaign_name"],
-                "Objective": table["objective"],
-                "Ad set ID": table["ad_group_id"],
-                "Ad set name": table["ad_group_name"],
-                "Ad ID": table["ad_id"],
-                "Ad name": table["ad_name"],
-                "Platform": table["network_type"],
-                "Country": table["country"],
-                "Impression device": table["device"],
-                "Impressions": table["impressions"],
-                "Link clicks": table["clicks"],
-                "Amount spent (USD)": _money(table, "spend_minor"),
-                "Results": table["conversions"],
-                "Purchases conversion value": _money(table, "conversions_value_minor"),
-                "Currency": table["currency"],
-            }
-        )
-    )
 
 
 def _linkedin(table: pa.Table) -> bytes:
@@ -348,29 +319,6 @@ _DESCRIPTION: dict[str, Any] = {
     "name": "drop",
     "entities": {
         "ad_performance": [
-            {
-                "path": "meta/insights_*.csv",
-                "columns": {
-                    "date": "Day",
-                    "account_id": "Account ID",
-                    "account_name": "Account name",
-                    "account_time_zone": {"value": "America/New_York"},
-                    "campaign_id": "Campaign ID",
-                    "campaign_name": "Campaign name",
-                    "objective": "Objective",
-                    "ad_group_id": "Ad set ID",
-                    "ad_group_name": "Ad set name",
-                    "ad_id": "Ad ID",
-                    "ad_name": "Ad name",
-                    "network_type": "Platform",
-                    "device": {"sql": 'lower("Impression device")'},
-                    "clicks": "Link clicks",
-                    "spend": "Amount spent (USD)",
-                    "conversions": "Results",
-                    "conversions_value": "Purchases conversion value",
-                    **_PLATFORM_COLUMNS,
-                },
-            },
             {
                 "path": "linkedin/creative_performance_*.csv",
                 "encoding": "utf-16",

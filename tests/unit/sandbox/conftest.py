@@ -93,6 +93,12 @@ class Client:
             self.setting("stripe", "BASE_URL") + path, params=params, headers=headers, timeout=60
         )
 
+    def social(self, path: str, account: str = "act_602214076", **params: Any) -> requests.Response:
+        """Get an edge of the social ads API's account, or the account itself."""
+        headers = {"Authorization": f"Bearer {self.setting('meta_ads', 'ACCESS_TOKEN')}"}
+        url = f"{self.setting('meta_ads', 'BASE_URL')}/v25.0/{account}{path}"
+        return self.session.get(url, params=params, headers=headers, timeout=60)
+
     def control(self, method: str, path: str, body: Any = None) -> Any:
         """Call the sandbox's own controls."""
         answer = self.session.request(method, f"{self.base}/_sandbox/{path}", json=body, timeout=60)

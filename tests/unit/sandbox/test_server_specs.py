@@ -17,8 +17,9 @@ from typing import Any
 import jsonschema
 import pytest
 
+from ingestion.meta_ads import source as meta_ads_source
 from sandbox.company import Company
-from sandbox.servers import google_ads, hubspot
+from sandbox.servers import google_ads, hubspot, meta_ads
 from tests.unit.sandbox.conftest import Client
 
 # Fields that today's APIs have and the specifications at hand, which are older, lack.
@@ -54,6 +55,18 @@ def strict(schema: Any, allowed: frozenset[str] = frozenset()) -> Any:
     if schema.get("nullable"):
         return {"anyOf": [kept, {"type": "null"}]}
     return kept
+
+
+def meta_ads_report(breakdowns: str) -> dict[str, str]:
+    """The parameters of a report of the small company's last month."""
+    return {
+        "level": "ad",
+        "time_increment": "1",
+        "fields": ",".join(meta_ads.FIELDS),
+        "breakdowns": breakdowns,
+        "time_range": json.dumps({"since": "2026-06-01", "until": "2026-06-30"}),
+        "limit": "500",
+    }
 
 
 @cache
@@ -148,6 +161,58 @@ def test_ads_enums_and_errors_are_in_the_published_protos(specs: Path, company: 
 
 
 # -------------------------------------------------------------------------------------------------- GA4 Data
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "described"),
+    [
+        ("", {"fields": "id,account_id,name,currency,timezone_name"}, "AdAccount"),
+        ("/campaigns", {"fields": "id,name,objective,status,effective_status,account_id"}, "Campaign"),
+        ("/adsets", {"fields": "id,name,campaign_id,account_id,effective_status"}, "AdSet"),
+        ("/ads", {"fields": "id,name,adset_id,campaign_id,account_id,effective_status"}, "Ad"),
+        ("/insights", meta_ads_report("country"), "AdsInsights"),
+        ("/insights", meta_ads_report("publisher_platform,impression_device"), "AdsInsights"),
+    ],
+)
+def test_social_ads_have_the_published_fields_and_types(
+    client: Client, specs: Path, path: str, params: dict[str, str], described: str
+) -> None:
+    published = json.loads((specs / "meta" / f"{described}.json").read_text())
+    types = {field["name"]: field["type"] for field in published["fields"]}
+    # Breakdowns are columns of a report, but listed as a parameter's values.
+    types |= dict.fromkeys(params.get("breakdowns", "").split(","), "string")
+    document = client.social(path, **params).json()
+    records = document.get("data", [document])
+    assert records
+    actions = {
+        field["name"] for field in json.loads((specs / "meta" / "AdsActionStats.json").read_text())["fields"]
+    }
+    for record in records:
+        assert set(record) <= set(types)
+        for name, value in record.items():
+            if types[name] == "list<AdsActionStats>":
+                assert all(set(entry) <= actions for entry in value)
+            else:
+                assert isinstance(value, str), name
+
+
+def test_social_ads_parameters_are_the_published_ones(specs: Path) -> None:
+    edges = {
+        (edge["method"], edge["endpoint"]): {param["name"] for param in edge["params"]}
+        for edge in json.loads((specs / "meta" / "AdAccount.json").read_text())["apis"]
+        if "endpoint" in edge
+    }
+    report = set(meta_ads_report("country"))
+    assert report <= edges["POST", "insights"] & edges["GET", "insights"]
+    assert all("effective_status" in edges["GET", edge] for edge in ("campaigns", "adsets", "ads"))
+    values = {
+        entry["name"]: set(entry["values"])
+        for entry in json.loads((specs / "meta" / "enum_types_trimmed.json").read_text())
+    }
+    assert set(meta_ads.BREAKDOWNS) <= values["adaccountinsights_breakdowns_enum_param"]
+    for table, _, _, statuses in meta_ads_source.EDGES:
+        kind = {"campaigns": "Campaign", "ad_sets": "AdSet", "ads": "Ad"}[table.name]
+        assert set(statuses) <= values[f"{kind}_effective_status"]
 
 
 def test_reports_have_the_published_shape(client: Client, specs: Path) -> None:

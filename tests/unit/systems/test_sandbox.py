@@ -20,7 +20,7 @@ from sandbox.company import generate
 from sandbox.environment import environment
 
 AS_OF = datetime(2026, 7, 1, 3, tzinfo=UTC)
-SYSTEMS = ("ecb", "ga4", "google_ads", "hubspot", "mailchimp", "stripe")
+SYSTEMS = ("ecb", "ga4", "google_ads", "hubspot", "mailchimp", "meta_ads", "stripe")
 
 
 @dataclass
@@ -47,6 +47,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         for name, value in environment(base_url).items():
             patch.setenv(name, value)
         patch.setenv("SOURCES__GOOGLE_ADS__START_DATE", "2026-05-01")
+        patch.setenv("SOURCES__META_ADS__START_DATE", "2026-05-01")
         connected = {
             entry.system: Connection(
                 entry.system, entry.name, entry.accounts, tuple(e for e in entry.entities if e != "ad_clicks")
@@ -109,6 +110,22 @@ def test_spend_is_what_the_platform_shows(world: World) -> None:
     assert world.value("select sum(cost_micros) / 10000 from raw_google_ads.campaign_performance") == expected
     ads = world.value("select sum(cost_micros) from raw_google_ads.ad_performance")
     assert 0 < ads < expected * 10000  # Performance Max is in no ad's row
+
+
+@pytest.mark.parametrize("reading", ["insights_by_country", "insights_by_device"])
+def test_both_readings_of_insights_hold_what_the_platform_shows(world: World, reading: str) -> None:
+    from sandbox.company.restatement import restated
+
+    table = world.sql.sql("from company_ad_performance where platform = 'meta'").to_arrow_table()
+    world.sql.register("shown_meta", restated(table, AS_OF.replace(tzinfo=None)))
+    expected = world.sql.execute(
+        "select sum(spend_minor) / 100, sum(impressions), sum(clicks) from shown_meta"
+    ).fetchall()[0]
+    held = world.sql.execute(
+        f"select sum(spend), sum(impressions), sum(inline_link_clicks) from raw_meta_ads.{reading}"
+    ).fetchall()[0]
+    assert expected[0] > 0
+    assert [float(value) for value in held] == [float(value) for value in expected]
 
 
 def test_each_collected_event_is_one_row(world: World) -> None:

@@ -1,0 +1,62 @@
+{{ config(enabled=provides('meta_ads', 'control_totals')) }}
+
+-- Spend is counted on the reading by device: the same money, asked for in another way.
+with by_device as (
+    select * from {{ source('raw_meta_ads', 'insights_by_device') }}
+),
+
+accounts as (
+    select * from {{ source('raw_meta_ads', 'accounts') }}
+),
+
+spend as (
+    select
+        by_device.source_relation,
+        by_device.date,
+        upper(accounts.currency) as currency,
+        sum(by_device.spend) as total,
+        max(by_device._dlt_load_id) as _dlt_load_id
+    from by_device
+    left join accounts on by_device.source_relation = accounts.source_relation
+    group by by_device.source_relation, by_device.date, upper(accounts.currency)
+),
+
+rows_a_day as (
+    select
+        source_relation,
+        date,
+        count(*) as total,
+        max(_load_id) as _dlt_load_id
+    from {{ ref('stg_meta_ads__ad_performance') }}
+    group by source_relation, date
+),
+
+final as (
+    select
+        source_relation,
+        'spend' as measure,
+        date,
+        currency,
+        total,
+        _dlt_load_id,
+        null as _slice
+    from spend
+    union all
+    select
+        source_relation,
+        'rows' as measure,
+        date,
+        null as currency,
+        total,
+        _dlt_load_id,
+        null as _slice
+    from rows_a_day
+)
+
+{{ conform('control_totals', 'final', provided={
+    'entity': "'ad_performance'",
+    'measure': 'measure',
+    'date': 'date',
+    'currency': 'currency',
+    'total': 'total',
+}) }}

@@ -1,0 +1,3 @@
+{{ config(enabled=provides('meta_ads', 'quarantined_records')) }}
+
+{{ refused_records('meta_ads') }}
