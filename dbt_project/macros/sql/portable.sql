@@ -52,6 +52,26 @@ coalesce(cast(to_json(list({{ expression }} order by {{ order_by }})) as varchar
 to_json(transform(array_sort(collect_list(struct({{ order_by }}, {{ expression }} as listed))), x -> x.listed))
 {%- endmacro %}
 
+{# Aggregate: the same values as one readable text. #}
+{% macro ordered_text(expression, order_by, separator=' > ') %}
+    {{ return(adapter.dispatch('ordered_text', 'funnelhouse')(expression, order_by, separator)) }}
+{% endmacro %}
+{% macro default__ordered_text(expression, order_by, separator) -%}
+string_agg({{ expression }}, '{{ separator }}' order by {{ order_by }})
+{%- endmacro %}
+{% macro spark__ordered_text(expression, order_by, separator) -%}
+array_join(transform(array_sort(collect_list(struct({{ order_by }}, {{ expression }} as listed))), x -> x.listed), '{{ separator }}')
+{%- endmacro %}
+
+{# A struct of named values; as JSON an object with its keys in this order. #}
+{% macro named_struct(fields) %}{{ return(adapter.dispatch('named_struct', 'funnelhouse')(fields)) }}{% endmacro %}
+{% macro default__named_struct(fields) -%}
+struct_pack({% for name, value in fields.items() %}{{ name }} := {{ value }}{% if not loop.last %}, {% endif %}{% endfor %})
+{%- endmacro %}
+{% macro spark__named_struct(fields) -%}
+named_struct({% for name, value in fields.items() %}'{{ name }}', {{ value }}{% if not loop.last %}, {% endif %}{% endfor %})
+{%- endmacro %}
+
 {% macro digest_md5(expression) -%}md5({{ expression }}){%- endmacro %}
 {% macro digest_sha256(expression) %}
     {{ return(adapter.dispatch('digest_sha256', 'funnelhouse')(expression)) }}
