@@ -26,7 +26,9 @@ placed as (
         lag(channel) over (partition by conversion_id order by touch_position) as previous_channel,
         min(touch_position) over (partition by conversion_id, channel) as first_position,
         count(*) over (partition by conversion_id, channel) as channel_touches,
-        max(case when not is_removed then touch_position end) over (partition by conversion_id) as last_kept_position
+        max(case when not is_removed then touch_position end)
+            over (partition by conversion_id)
+            as last_kept_position
     from touches
 ),
 

@@ -1,6 +1,17 @@
 {# What content brings: how often somebody came in through it, and the conversions that it influenced. A
    conversion counts once for each piece of content among its eligible touches, so that influence does not add
    up over content: attribution_channels shares it out. #}
+{#- A page is written the same way wherever it comes from: host and path, lower case, no slash at the end. #}
+{%- set page -%}
+case
+    when sessions.landing_page is null then '(not set)'
+    else
+        coalesce(lower(sessions.landing_host), '')
+        || coalesce(nullif(regexp_replace(lower(sessions.landing_page), '/+$', ''), ''), '/')
+end
+{%- endset %}
+{%- set counted = ['lead', 'mql', 'opportunity', 'won', 'purchase', 'trial', 'subscription'] %}
+{%- set amounts = ['pipeline', 'bookings', 'billings', 'mrr'] %}
 with
 map_rules as (
     select
@@ -13,20 +24,16 @@ map_rules as (
     from {{ ref('content_map') }}
 ),
 
-{#- Written the same way wherever a page comes from: host and path, lower case, no slash at the end. #}
-{%- set page = "coalesce(lower(sessions.landing_host), '') || coalesce(nullif(regexp_replace(lower(sessions.landing_page), '/+$', ''), ''), '/')" %}
-{%- set named = "case when sessions.landing_page is null then '(not set)' else " ~ page ~ " end" %}
-
 entries as (
     select
         'web_session' as touchpoint_type,
-        {{ named }} as content,
+        {{ page }} as content,
         sessions.started_on as date,
         count(*) as entries,
         count(case when sessions.is_converted then 1 end) as converted_entries
     from {{ ref('fct_sessions') }} as sessions
     where not sessions.is_bot and not sessions.is_internal
-    group by {{ named }}, sessions.started_on
+    group by {{ page }}, sessions.started_on
     union all
     select
         touchpoint_type,
@@ -36,7 +43,9 @@ entries as (
         cast(0 as bigint) as converted_entries
     from {{ ref('fct_touchpoints') }}
     where
-        touchpoint_type in (select map_rules.touchpoint_type from map_rules where map_rules.touchpoint_type <> 'web_session')
+        touchpoint_type in (
+            select map_rules.touchpoint_type from map_rules where map_rules.touchpoint_type <> 'web_session'
+        )
         and coalesce(ineligible_reason, '') <> 'did not attend'
     group by touchpoint_type, campaign, occurred_on
 ),
@@ -45,7 +54,9 @@ influences as (
     select distinct
         attribution.conversion_id,
         touchpoints.touchpoint_type,
-        case when touchpoints.touchpoint_type = 'web_session' then {{ named }} else touchpoints.campaign end as content
+        case
+            when touchpoints.touchpoint_type = 'web_session' then {{ page }} else touchpoints.campaign
+        end as content
     from {{ ref('fct_attribution') }} as attribution
     inner join {{ ref('fct_touchpoints') }} as touchpoints
         on attribution.touchpoint_id = touchpoints.touchpoint_id
@@ -106,28 +117,30 @@ entered as (
     inner join mapped
         on entries.touchpoint_type = mapped.touchpoint_type and entries.content = mapped.written_content
     group by
-        mapped.touchpoint_type, mapped.content, mapped.content_type, mapped.topic, mapped.funnel_position, entries.date
+        mapped.touchpoint_type,
+        mapped.content,
+        mapped.content_type,
+        mapped.topic,
+        mapped.funnel_position,
+        entries.date
 ),
-
-{%- set counted = ['lead', 'mql', 'opportunity', 'won', 'purchase', 'trial', 'subscription'] %}
-{%- set amounts = ['pipeline', 'bookings', 'billings', 'mrr'] %}
 
 influenced as (
     select
+        {%- for type in counted %}
+        count(case when conversions.conversion_type = '{{ type }}' then 1 end) as {{ type }}_conversions,
+        {%- endfor %}
+        {%- for amount in amounts %}
+        sum(conversions.{{ amount }}) as {{ amount }},
+        {%- endfor %}
+        count(case when conversions.value is null then 1 end) as without_rate,
+        count(*) as conversions,
         once.touchpoint_type,
         once.content,
         once.content_type,
         once.topic,
         once.funnel_position,
-        conversions.converted_on as date,
-        count(*) as conversions
-        {%- for type in counted %},
-        count(case when conversions.conversion_type = '{{ type }}' then 1 end) as {{ type }}_conversions
-        {%- endfor %}
-        {%- for amount in amounts %},
-        sum(conversions.{{ amount }}) as {{ amount }}
-        {%- endfor %},
-        count(case when conversions.value is null then 1 end) as without_rate
+        conversions.converted_on as date
     from (
         select distinct
             influences.conversion_id,
@@ -138,57 +151,66 @@ influenced as (
             mapped.funnel_position
         from influences
         inner join mapped
-            on influences.touchpoint_type = mapped.touchpoint_type and influences.content = mapped.written_content
+            on
+                influences.touchpoint_type = mapped.touchpoint_type
+                and influences.content = mapped.written_content
     ) as once
     inner join {{ ref('fct_conversions') }} as conversions
         on once.conversion_id = conversions.conversion_id
     group by
-        once.touchpoint_type, once.content, once.content_type, once.topic, once.funnel_position, conversions.converted_on
+        once.touchpoint_type, once.content, once.content_type, once.topic, once.funnel_position,
+        conversions.converted_on
 ),
 
 daily as (
     select
+        {%- for type in counted %}
+        0 as {{ type }}_conversions,
+        {%- endfor %}
+        {%- for amount in amounts %}
+        cast(0 as decimal(38, 4)) as {{ amount }},
+        {%- endfor %}
+        0 as without_rate,
+        0 as conversions,
+        entries,
+        converted_entries,
         touchpoint_type,
         content,
         content_type,
         topic,
         funnel_position,
-        date,
-        entries,
-        converted_entries,
-        0 as conversions
-        {%- for type in counted %},
-        0 as {{ type }}_conversions
-        {%- endfor %}
-        {%- for amount in amounts %},
-        cast(0 as decimal(38, 4)) as {{ amount }}
-        {%- endfor %},
-        0 as without_rate
+        date
     from entered
     union all
     select
+        {%- for type in counted %}
+        {{ type }}_conversions,
+        {%- endfor %}
+        {%- for amount in amounts %}
+        coalesce({{ amount }}, 0) as {{ amount }},
+        {%- endfor %}
+        without_rate,
+        conversions,
+        0 as entries,
+        0 as converted_entries,
         touchpoint_type,
         content,
         content_type,
         topic,
         funnel_position,
-        date,
-        0 as entries,
-        0 as converted_entries,
-        conversions
-        {%- for type in counted %},
-        {{ type }}_conversions
-        {%- endfor %}
-        {%- for amount in amounts %},
-        coalesce({{ amount }}, 0) as {{ amount }}
-        {%- endfor %},
-        without_rate
+        date
     from influenced
 ),
 
 final as (
     {%- for grain in ['week', 'month', 'fiscal_quarter'] %}
     select
+        {%- for type in counted %}
+        sum({{ type }}_conversions) as {{ type }}_conversions,
+        {%- endfor %}
+        {%- for amount in amounts %}
+        case when sum(without_rate) = 0 then sum({{ amount }}) end as {{ amount }},
+        {%- endfor %}
         '{{ grain }}' as period_grain,
         {{ period_start(grain, 'date') }} as period_start,
         touchpoint_type,
@@ -199,12 +221,6 @@ final as (
         sum(entries) as entries,
         sum(converted_entries) as converted_entries,
         sum(conversions) as conversions
-        {%- for type in counted %},
-        sum({{ type }}_conversions) as {{ type }}_conversions
-        {%- endfor %}
-        {%- for amount in amounts %},
-        case when sum(without_rate) = 0 then sum({{ amount }}) end as {{ amount }}
-        {%- endfor %}
     from daily
     group by
         {{ period_start(grain, 'date') }}, touchpoint_type, content, content_type, topic, funnel_position

@@ -1,6 +1,14 @@
 {# What became of the mail: every recipient event counts on its own day. Where a campaign's tool reports no
    deliveries, what was sent and did not bounce was delivered, on the day of the sending. Value is credited by
    the model of var email_credit_model to the click, or to the visit that the click opened. #}
+{%- set credit = 'attribution.credit_' ~ var('email_credit_model') %}
+{%- set counts = {
+    'lead': 'credited_leads', 'opportunity': 'credited_opportunities', 'won': 'credited_wins',
+    'purchase': 'credited_purchases', 'subscription': 'credited_subscriptions',
+} %}
+{%- set amounts = {
+    'purchase': 'value', 'opportunity': 'pipeline', 'won': 'bookings', 'subscription': 'mrr',
+} %}
 with
 events as (
     select
@@ -42,7 +50,15 @@ counted as (
         count(case when event_type = 'opened' and is_machine_open then 1 end) as opened_by_machine,
         count(case when event_type = 'clicked' then 1 end) as clicked,
         count(case when event_type = 'unsubscribed' then 1 end) as unsubscribed,
-        count(case when event_type = 'complained' then 1 end) as complained
+        count(case when event_type = 'complained' then 1 end) as complained,
+        count(
+            case
+                when event_type not in (
+                        'sent', 'delivered', 'bounced', 'opened', 'clicked', 'unsubscribed', 'complained'
+                    )
+                    then 1
+            end
+        ) as other_events
     from events
     group by source_relation, campaign_id, date, recipient_domain
 ),
@@ -68,12 +84,14 @@ silent_events as (
             partition by events.source_relation, events.campaign_id, events.recipient_email_hash
         ) as bounces,
         row_number() over (
-            partition by events.source_relation, events.campaign_id, events.recipient_email_hash, events.event_type
+            partition by
+                events.source_relation, events.campaign_id, events.recipient_email_hash, events.event_type
             order by events.occurred_at desc, events.event_id desc
         ) as latest_number
     from events
     inner join silent_campaigns
-        on events.source_relation = silent_campaigns.source_relation and events.campaign_id = silent_campaigns.campaign_id
+        on events.source_relation = silent_campaigns.source_relation
+            and events.campaign_id = silent_campaigns.campaign_id
     where events.event_type in ('sent', 'bounced')
 ),
 
@@ -100,44 +118,50 @@ earning_clicks as (
     group by coalesce(parent_touchpoint_id, touchpoint_id)
 ),
 
-{%- set credit = 'attribution.credit_' ~ var('email_credit_model') %}
-{%- set measured = {
-    'lead': ['credited_leads', none], 'opportunity': ['credited_opportunities', 'pipeline'],
-    'won': ['credited_wins', 'bookings'], 'purchase': ['credited_purchases', 'value'],
-    'subscription': ['credited_subscriptions', 'mrr'],
-} %}
-
 credited as (
     select
+        {%- for type, name in counts.items() %}
+        sum(
+            case when attribution.conversion_type = '{{ type }}' then {{ credit }} else 0.0 end
+        )
+            as {{ name }},
+        {%- endfor %}
+        {%- for type, name in amounts.items() %}
+        sum(
+            case
+                when
+                    attribution.conversion_type = '{{ type }}'
+                    then {{ credit }} * cast(attribution.value as double)
+                else 0.0
+            end
+        ) as {{ name }},
+        -- A value without an exchange rate leaves the sum unknown.
+        count(case when attribution.conversion_type = '{{ type }}' and attribution.value is null then 1 end)
+            as {{ name }}_unknown,
+        {%- endfor %}
         events.source_relation,
         events.campaign_id,
         events.date,
         events.recipient_domain
-        {%- for type, (count_name, value_name) in measured.items() %},
-        sum(case when attribution.conversion_type = '{{ type }}' then {{ credit }} else 0.0 end) as {{ count_name }}
-        {%- if value_name %},
-        case
-            when count(case when attribution.conversion_type = '{{ type }}' and attribution.value is null then 1 end) = 0
-                then sum(
-                    case
-                        when attribution.conversion_type = '{{ type }}'
-                            then {{ credit }} * cast(attribution.value as double)
-                        else 0.0
-                    end
-                )
-        end as {{ value_name }}
-        {%- endif %}
-        {%- endfor %}
     from earning_clicks
     inner join {{ ref('fct_attribution') }} as attribution
         on earning_clicks.touchpoint_id = attribution.touchpoint_id
     inner join events
-        on earning_clicks.source_relation = events.source_relation and earning_clicks.event_id = events.event_id
+        on
+            earning_clicks.source_relation = events.source_relation
+            and earning_clicks.event_id = events.event_id
     group by events.source_relation, events.campaign_id, events.date, events.recipient_domain
 ),
 
 final as (
     select
+        {%- for name in counts.values() %}
+        coalesce(credited.{{ name }}, 0.0) as {{ name }},
+        {%- endfor %}
+        {%- for name in amounts.values() %}
+        case when coalesce(credited.{{ name }}_unknown, 0) = 0 then coalesce(credited.{{ name }}, 0.0) end
+            as {{ name }},
+        {%- endfor %}
         counted.*,
         coalesce(campaigns.campaign_id, '(not set)') as campaign_key,
         coalesce(campaigns.campaign_name, '(not set)') as campaign_name,
@@ -145,17 +169,15 @@ final as (
             when silent_campaigns.campaign_id is null then counted.delivered
             else coalesce(not_bounced.delivered, 0)
         end as delivered_or_not_bounced
-        {%- for count_name, value_name in measured.values() %},
-        coalesce(credited.{{ count_name }}, 0.0) as {{ count_name }}
-        {%- if value_name %},
-        case when credited.campaign_id is null then 0.0 else credited.{{ value_name }} end as {{ value_name }}
-        {%- endif %}
-        {%- endfor %}
     from counted
     left join campaigns
-        on counted.source_relation = campaigns.source_relation and counted.campaign_id = campaigns.source_record_id
+        on
+            counted.source_relation = campaigns.source_relation
+            and counted.campaign_id = campaigns.source_record_id
     left join silent_campaigns
-        on counted.source_relation = silent_campaigns.source_relation and counted.campaign_id = silent_campaigns.campaign_id
+        on
+            counted.source_relation = silent_campaigns.source_relation
+            and counted.campaign_id = silent_campaigns.campaign_id
     {%- for joined in ['not_bounced', 'credited'] %}
     left join {{ joined }}
         on
@@ -182,6 +204,7 @@ select
     cast(clicked as bigint) as clicked,
     cast(unsubscribed as bigint) as unsubscribed,
     cast(complained as bigint) as complained,
+    cast(other_events as bigint) as other_events,
     credited_leads,
     credited_opportunities,
     credited_wins,

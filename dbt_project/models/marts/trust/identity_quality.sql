@@ -4,40 +4,31 @@ identifiers as (
         coalesce(identifier_kind, '(not set)') as identifier_kind,
         coalesce(source_relation, '(all)') as source_relation,
         person_id,
-        coalesce(is_shared, false) as is_shared
+        coalesce(is_shared, false) as is_shared,
+        -- A person is named by one of its identifiers; every other one was joined to it.
+        {{ surrogate_key(['identifier_type', 'identifier']) }} <> person_id as is_merged,
+        count(*) over (partition by person_id) as person_identifiers
     from {{ ref('int_identity_map') }}
-),
-
-sizes as (
-    select
-        person_id,
-        count(*) as identifiers,
-        count(distinct identifier_kind) as kinds
-    from identifiers
-    where person_id is not null
-    group by person_id
 ),
 
 rows_by_kind as (
     select
-        identifiers.identifier_kind,
-        identifiers.source_relation,
-        identifiers.person_id,
-        identifiers.is_shared,
-        sizes.identifiers as person_identifiers
+        identifier_kind,
+        source_relation,
+        person_id,
+        is_shared,
+        is_merged,
+        person_identifiers
     from identifiers
-    left join sizes
-        on identifiers.person_id = sizes.person_id
     union all
     select
         '(all)' as identifier_kind,
         '(all)' as source_relation,
-        identifiers.person_id,
-        identifiers.is_shared,
-        sizes.identifiers as person_identifiers
+        person_id,
+        is_shared,
+        is_merged,
+        person_identifiers
     from identifiers
-    left join sizes
-        on identifiers.person_id = sizes.person_id
 ),
 
 final as (
@@ -46,6 +37,7 @@ final as (
         source_relation,
         count(*) as identifiers,
         count(distinct person_id) as persons,
+        count(case when is_merged then 1 end) as merged_identifiers,
         count(case when is_shared then 1 end) as shared_identifiers,
         count(case when person_identifiers > 1 then 1 end) as linked_identifiers,
         max(person_identifiers) as largest_person_identifiers
@@ -58,6 +50,7 @@ select
     source_relation,
     cast(identifiers as bigint) as identifiers,
     cast(persons as bigint) as persons,
+    cast(merged_identifiers as bigint) as merged_identifiers,
     cast(shared_identifiers as bigint) as shared_identifiers,
     cast(linked_identifiers as bigint) as linked_identifiers,
     {{ safe_divide('linked_identifiers', 'identifiers') }} as linked_rate,
