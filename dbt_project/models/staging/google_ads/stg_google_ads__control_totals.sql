@@ -22,42 +22,4 @@ spend as (
     group by campaign_rows.source_relation, campaign_rows.date, upper(customers.currency_code)
 ),
 
-rows_a_day as (
-    select
-        source_relation,
-        date,
-        count(*) as total,
-        max(_load_id) as _dlt_load_id
-    from {{ ref('stg_google_ads__ad_performance') }}
-    group by source_relation, date
-),
-
-final as (
-    select
-        source_relation,
-        'spend' as measure,
-        date,
-        currency,
-        total,
-        _dlt_load_id,
-        null as _slice
-    from spend
-    union all
-    select
-        source_relation,
-        'rows' as measure,
-        date,
-        null as currency,
-        total,
-        _dlt_load_id,
-        null as _slice
-    from rows_a_day
-)
-
-{{ conform('control_totals', 'final', provided={
-    'entity': "'ad_performance'",
-    'measure': 'measure',
-    'date': 'date',
-    'currency': 'currency',
-    'total': 'total',
-}) }}
+{{ ad_control_totals('google_ads') }}

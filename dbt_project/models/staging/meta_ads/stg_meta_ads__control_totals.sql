@@ -21,42 +21,4 @@ spend as (
     group by by_device.source_relation, by_device.date, upper(accounts.currency)
 ),
 
-rows_a_day as (
-    select
-        source_relation,
-        date,
-        count(*) as total,
-        max(_load_id) as _dlt_load_id
-    from {{ ref('stg_meta_ads__ad_performance') }}
-    group by source_relation, date
-),
-
-final as (
-    select
-        source_relation,
-        'spend' as measure,
-        date,
-        currency,
-        total,
-        _dlt_load_id,
-        null as _slice
-    from spend
-    union all
-    select
-        source_relation,
-        'rows' as measure,
-        date,
-        null as currency,
-        total,
-        _dlt_load_id,
-        null as _slice
-    from rows_a_day
-)
-
-{{ conform('control_totals', 'final', provided={
-    'entity': "'ad_performance'",
-    'measure': 'measure',
-    'date': 'date',
-    'currency': 'currency',
-    'total': 'total',
-}) }}
+{{ ad_control_totals('meta_ads') }}
