@@ -5,7 +5,7 @@ credit_<name> of fct_attribution; every report in long form goes over the list.
 {% macro attribution_models() %}
 {{ return([
     'first_touch', 'last_touch', 'last_non_direct', 'linear', 'position_based', 'time_decay', 'w_shaped', 'full_path',
-    'shapley',
+    'markov', 'shapley',
 ]) }}
 {% endmacro %}
 

@@ -41,15 +41,27 @@ coalesce(cast(to_json(list(distinct {{ expression }} order by {{ expression }}) 
 to_json(array_sort(collect_set({{ expression }})))
 {%- endmacro %}
 
-{# Aggregate: the values of an expression, in the order of another, as text holding a JSON array (repeats kept). #}
-{% macro ordered_json_list(expression, order_by) %}
-    {{ return(adapter.dispatch('ordered_json_list', 'funnelhouse')(expression, order_by)) }}
+{# One row per element of an array and its place, in order: two columns for the select list of its own CTE. #}
+{% macro explode_list_with_position(list, element, position) %}
+    {{ return(adapter.dispatch('explode_list_with_position', 'funnelhouse')(list, element, position)) }}
 {% endmacro %}
-{% macro default__ordered_json_list(expression, order_by) -%}
-coalesce(cast(to_json(list({{ expression }} order by {{ order_by }})) as varchar), '[]')
+{% macro default__explode_list_with_position(list, element, position) -%}
+unnest({{ list }}) as {{ element }},
+        generate_subscripts({{ list }}, 1) as {{ position }}
 {%- endmacro %}
-{% macro spark__ordered_json_list(expression, order_by) -%}
-to_json(transform(array_sort(collect_list(struct({{ order_by }}, {{ expression }} as listed))), x -> x.listed))
+{% macro spark__explode_list_with_position(list, element, position) -%}
+posexplode({{ list }}) as ({{ position }}, {{ element }})
+{%- endmacro %}
+
+{# Aggregate: the values of an expression, in the order of another, as text holding a JSON array (repeats kept). #}
+{% macro ordered_json_list(expression, order_by, where=none) %}
+    {{ return(adapter.dispatch('ordered_json_list', 'funnelhouse')(expression, order_by, where)) }}
+{% endmacro %}
+{% macro default__ordered_json_list(expression, order_by, where) -%}
+coalesce(cast(to_json(list({{ expression }} order by {{ order_by }}){{ ' filter (where ' ~ where ~ ')' if where }}) as varchar), '[]')
+{%- endmacro %}
+{% macro spark__ordered_json_list(expression, order_by, where) -%}
+to_json(transform(array_sort(collect_list(struct({{ order_by }}, {{ expression }} as listed)){{ ' filter (where ' ~ where ~ ')' if where }}), x -> x.listed))
 {%- endmacro %}
 
 {# Aggregate: the same values as one readable text. #}

@@ -1,9 +1,8 @@
 -- depends_on: {{ ref('int_changed_persons') }}, {{ ref('int_person_accounts') }}
-{# The conversions whose attribution must be written anew: new or different from what fct_attribution holds,
-   gone from fct_conversions, or touched by a changed person. A person's old account is found by the rows
-   that credit the person (touch_person_id), the new one by membership. Nothing to carry over: until
-   fct_attribution is rewritten it still differs. #}
-{%- set held = held_relation('fct_attribution') %}
+{# The conversions whose path must be written anew: new or different from what int_conversion_touches holds,
+   gone from fct_conversions, or touched by a changed person. A person's old account is found by the rows that
+   hold a touch of the person (touch_person_id), the new one by membership. #}
+{%- set held = held_relation('int_conversion_touches') if not should_full_refresh() else none %}
 with
 windows as (
     select
@@ -62,10 +61,16 @@ of_changed_persons as (
         on members.person_id = changed.person_id
 ),
 
-final as (
+changes as (
     select conversion_id from different
     union
     select conversion_id from of_changed_persons
+),
+
+final as (
+    select conversion_id from changes
+    union
+    {{ carried_over(['conversion_id']) }}
 )
 {%- else %}
 
@@ -74,5 +79,7 @@ final as (
 )
 {%- endif %}
 
-select conversion_id
+select
+    conversion_id,
+    cast('{{ batch_mark() }}' as {{ text_type() }}) as batch_mark
 from final

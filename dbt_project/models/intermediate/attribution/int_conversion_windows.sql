@@ -1,7 +1,7 @@
 {# Which touches a conversion may credit: those of its scope (the account's persons or one person), from
    window_from (inclusive) to converted_at, and after cycle_from (exclusive), where the cycle before ended.
-   Milestones that are not reached by then are NULL: the lead is the earliest-created contact of the person, or
-   of the account's persons; deal and close are those of the conversion's own deal.
+   Milestones that are not reached by then are NULL: the lead is the earliest-created contact of the person,
+   or of the account's persons; deal and close are those of the conversion's own deal.
    window_hash changes with everything that fct_attribution takes from a conversion. #}
 with
 conversions as (

@@ -1,132 +1,86 @@
--- depends_on: {{ ref('int_changed_conversions') }}
+-- depends_on: {{ ref('int_changed_credits') }}
 {{
     config(
         materialized='incremental',
         incremental_strategy='rewrite',
         on_schema_change='append_new_columns',
-        meta={'rewrite': [{'changes': 'int_changed_conversions', 'keys': ['conversion_id']}]},
+        meta={'rewrite': [{'changes': 'int_changed_credits', 'keys': ['conversion_id']}]},
     )
 }}
-{# All models come from one pass: touches are placed on the paths of their conversions once, and each model
-   is an expression over the position. #}
+{# All models come from one pass over the paths: each is an expression over a touch's place on its path. #}
 with
 windows as (
     select
-        windows.conversion_id,
-        windows.conversion_type,
-        windows.touch_scope,
-        windows.scope_id,
-        windows.window_from,
-        windows.cycle_from,
-        windows.converted_at,
-        windows.converted_on,
-        windows.lead_created_at,
-        windows.opportunity_created_at,
-        windows.closed_at,
-        windows.value,
-        windows.window_hash
-    from {{ ref('int_conversion_windows') }} as windows
-    {%- if is_rewrite() %}
-    where conversion_id in (select changed.conversion_id from {{ ref('int_changed_conversions') }} as changed)
-    {%- endif %}
+        conversion_id,
+        converted_at,
+        lead_created_at,
+        opportunity_created_at,
+        closed_at,
+        value
+    from {{ ref('int_conversion_windows') }}
+),
+
+fits as (
+    select
+        conversion_type,
+        month,
+        channel,
+        removal_effect,
+        fit_hash
+    from {{ ref('attribution_markov_channels') }}
 ),
 
 touches as (
     select
-        touchpoint_id,
-        person_id,
-        account_id,
-        occurred_at,
-        occurred_on,
-        channel,
-        campaign_id,
-        coalesce(is_direct, false) as is_direct
-    from {{ ref('fct_touchpoints') }}
+        conversion_touches.*,
+        windows.converted_at,
+        windows.lead_created_at,
+        windows.opportunity_created_at,
+        windows.closed_at,
+        windows.value
+    from {{ ref('int_conversion_touches') }} as conversion_touches
+    inner join windows
+        on conversion_touches.conversion_id = windows.conversion_id
+    {%- if is_rewrite() %}
     where
-        is_credit_eligible
-        and occurred_at >= (select min(windows.window_from) from windows)
-),
-
-placed as (
-    select
-        windows.conversion_id,
-        windows.converted_at,
-        windows.lead_created_at,
-        windows.opportunity_created_at,
-        windows.closed_at,
-        touches.touchpoint_id,
-        touches.person_id as touch_person_id,
-        touches.occurred_at as touched_at,
-        touches.occurred_on as touched_on,
-        touches.channel,
-        touches.campaign_id,
-        touches.is_direct
-    from windows
-    inner join touches
-        on
-            windows.scope_id = touches.person_id
-            and touches.occurred_at >= windows.window_from
-            and touches.occurred_at <= windows.converted_at
-            and touches.occurred_at > coalesce(windows.cycle_from, cast('1900-01-01' as timestamp))
-    where windows.touch_scope = 'person'
-    union all
-    select
-        windows.conversion_id,
-        windows.converted_at,
-        windows.lead_created_at,
-        windows.opportunity_created_at,
-        windows.closed_at,
-        touches.touchpoint_id,
-        touches.person_id as touch_person_id,
-        touches.occurred_at as touched_at,
-        touches.occurred_on as touched_on,
-        touches.channel,
-        touches.campaign_id,
-        touches.is_direct
-    from windows
-    inner join touches
-        on
-            windows.scope_id = touches.account_id
-            and touches.occurred_at >= windows.window_from
-            and touches.occurred_at <= windows.converted_at
-            and touches.occurred_at > coalesce(windows.cycle_from, cast('1900-01-01' as timestamp))
-    where windows.touch_scope = 'account'
+        conversion_touches.conversion_id in (
+            select changed.conversion_id from {{ ref('int_changed_credits') }} as changed
+        )
+    {%- endif %}
 ),
 
 positioned as (
     select
-        conversion_id,
-        touchpoint_id,
-        touch_person_id,
-        touched_at,
-        touched_on,
-        channel,
-        campaign_id,
-        {{ days_between('touched_at', 'converted_at') }} as days_to_conversion,
-        row_number() over (partition by conversion_id order by touched_at, touchpoint_id) as touch_position,
-        count(*) over (partition by conversion_id) as touch_count,
-        count(*) over (partition by conversion_id, channel) as channel_touches,
-        row_number() over (partition by conversion_id, channel order by touched_at, touchpoint_id)
-            as channel_touch,
+        touches.*,
+        fits.removal_effect,
+        fits.fit_hash,
+        {{ days_between('touches.touched_at', 'touches.converted_at') }} as days_to_conversion,
+        coalesce(
+            max(case when not touches.is_direct then touches.touch_position end)
+                over (partition by touches.conversion_id),
+            touches.touch_count
+        ) as last_non_direct_position,
+        max(touches.touched_at) over (partition by touches.conversion_id) as last_touched_at,
         -- A milestone's touch is the last one at or before it; 0 where it is absent, or lies before the path.
         1 as first_touch_position,
         {%- for milestone in ['lead_created', 'opportunity_created', 'closed'] %}
-        count(case when touched_at <= {{ milestone }}_at then 1 end) over (partition by conversion_id)
-            as {{ milestone }}_position,
+        count(case when touches.touched_at <= touches.{{ milestone }}_at then 1 end)
+            over (partition by touches.conversion_id) as {{ milestone }}_position,
         {%- endfor %}
-        row_number() over (
-            partition by conversion_id order by is_direct asc, touched_at desc, touchpoint_id desc
-        ) as non_direct_rank,
-        -- Relative to the path's last touch: the same proportions, and no underflow on long deals.
-        power(
-            2.0,
-            -{{ days_between('touched_at', 'max(touched_at) over (partition by conversion_id)') }}
-            / {{ var('time_decay_half_life_days') }}
-        ) as decay_weight
-    from placed
+        count(*) over (partition by touches.conversion_id, touches.channel) as channel_touches,
+        min(touches.touch_position) over (partition by touches.conversion_id, touches.channel)
+            as channel_position
+    from touches
+    left join fits
+        on
+            touches.conversion_type = fits.conversion_type
+            and {{ period_start('month', 'touches.converted_on') }} = fits.month
+            and touches.channel = fits.channel
+    where touches.touch_count > 0
 ),
 
--- What the milestones of a touch weigh, what those of the path do, and how many touches hold none.
+-- What the milestones of a touch weigh, what those of the path do, and how many touches hold none; how many
+-- channels the path has, and what their removal effects add up to.
 weighed as (
     select
         *,
@@ -135,7 +89,14 @@ weighed as (
         {{ weight_present(weights) }} as {{ model }}_present,
         sum({{ holds_none(weights) }}) over (partition by conversion_id) as {{ model }}_others,
         {%- endfor %}
-        sum(case when channel_touch = 1 then 1 else 0 end) over (partition by conversion_id) as channel_count
+        -- Relative to the path's last touch: the same proportions, and no underflow on long deals.
+        power(
+            2.0, -{{ days_between('touched_at', 'last_touched_at') }} / {{ var('time_decay_half_life_days') }}
+        ) as decay_weight,
+        sum(case when touch_position = channel_position then 1 else 0 end)
+            over (partition by conversion_id) as channel_count,
+        sum(case when touch_position = channel_position then removal_effect else 0.0 end)
+            over (partition by conversion_id) as path_removal_effect
     from positioned
 ),
 
@@ -144,7 +105,7 @@ credited as (
         *,
         case when touch_position = 1 then 1.0 else 0.0 end as credit_first_touch,
         case when touch_position = touch_count then 1.0 else 0.0 end as credit_last_touch,
-        case when non_direct_rank = 1 then 1.0 else 0.0 end as credit_last_non_direct,
+        case when touch_position = last_non_direct_position then 1.0 else 0.0 end as credit_last_non_direct,
         1.0 / cast(touch_count as double) as credit_linear,
         {#- Two touches share what first and last hold, in proportion. -#}
         {%- set first = var('position_based_first_weight') %}
@@ -162,6 +123,11 @@ credited as (
         {%- for model, weights in var('milestone_weights').items() %}
         {{ milestone_credit(model, weights) }} as credit_{{ model }},
         {%- endfor %}
+        case
+            when channel_count > 1 and path_removal_effect > 0.0
+                then removal_effect / path_removal_effect / cast(channel_touches as double)
+            else 1.0 / cast(channel_count * channel_touches as double)
+        end as credit_markov,
         -- Exact for the game in which a set of channels earns the conversions whose channels lie in it.
         1.0 / cast(channel_count * channel_touches as double) as credit_shapley
     from weighed
@@ -169,30 +135,49 @@ credited as (
 
 final as (
     select
-        windows.conversion_id,
-        coalesce(credited.touchpoint_id, '(unattributed)') as touchpoint_id,
-        windows.conversion_type,
-        windows.converted_at,
-        windows.converted_on,
-        credited.touch_person_id,
-        credited.touched_at,
-        coalesce(credited.touched_on, windows.converted_on) as touched_on,
-        case
-            when credited.touchpoint_id is null then '(unattributed)'
-            else coalesce(credited.channel, '(not set)')
-        end as channel,
-        credited.campaign_id,
-        coalesce(credited.touch_position, 0) as touch_position,
-        coalesce(credited.touch_count, 0) as touch_count,
-        credited.days_to_conversion,
-        windows.value,
+        conversion_id,
+        touchpoint_id,
+        conversion_type,
+        converted_at,
+        converted_on,
+        touch_person_id,
+        touched_at,
+        touched_on,
+        channel,
+        campaign_id,
+        touch_position,
+        touch_count,
+        days_to_conversion,
+        value,
         {%- for model in attribution_models() %}
-        cast(coalesce(credited.credit_{{ model }}, 1.0) as double) as credit_{{ model }},
+        credit_{{ model }},
         {%- endfor %}
-        windows.window_hash
-    from windows
-    left join credited
-        on windows.conversion_id = credited.conversion_id
+        case when channel_count > 1 then fit_hash end as fit_hash,
+        window_hash
+    from credited
+    union all
+    select
+        conversion_id,
+        touchpoint_id,
+        conversion_type,
+        converted_at,
+        converted_on,
+        touch_person_id,
+        touched_at,
+        touched_on,
+        channel,
+        campaign_id,
+        touch_position,
+        touch_count,
+        cast(null as double) as days_to_conversion,
+        value,
+        {%- for model in attribution_models() %}
+        1.0 as credit_{{ model }},
+        {%- endfor %}
+        cast(null as {{ text_type() }}) as fit_hash,
+        window_hash
+    from touches
+    where touch_count = 0
 )
 
 select
@@ -211,7 +196,8 @@ select
     days_to_conversion,
     value,
     {%- for model in attribution_models() %}
-    credit_{{ model }},
+    cast(credit_{{ model }} as double) as credit_{{ model }},
     {%- endfor %}
+    fit_hash,
     window_hash
 from final
