@@ -9,7 +9,7 @@ from tests.integration.conftest import Built
 from tests.reference import models
 from tests.reference.warehouse import differing, read_credits, read_history
 
-BUILT = tuple(model for model in models.MODELS if model != "markov")
+BUILT = models.MODELS
 Credits = dict[str, dict[str, dict[str, float]]]
 
 

@@ -20,12 +20,13 @@ from tests.reference.worlds import AS_OF, Rows, World, worlds
 from tests.unit.dbt.project import CORE, Project
 from tests.unit.dbt.world import load_id
 
-BUILT = tuple(model for model in models.MODELS if model != "markov")
+BUILT = models.MODELS
 WORLDS = 60
 MODELS = (
     *CORE,
     *(f"intermediate/{name}" for name in ("crm", "billing", "conversions", "attribution")),
     "marts/core/fct_conversions.sql",
+    "marts/attribution/attribution_markov_channels.sql",
     "marts/attribution/fct_attribution.sql",
 )
 
