@@ -143,6 +143,11 @@ cast({{ from_utc(timestamp, "coalesce(" ~ time_zone ~ ", '" ~ var('reporting_tim
 ({{ seconds_between(earlier, later) }} / 86400.0)
 {%- endmacro %}
 
+{# Elapsed months of average length (30.4375 days), as double. #}
+{% macro months_between(earlier, later) -%}
+({{ seconds_between(earlier, later) }} / 2629800.0)
+{%- endmacro %}
+
 {# Whole days between two dates, as bigint. #}
 {% macro date_diff_days(earlier, later) %}
     {{ return(adapter.dispatch('date_diff_days', 'funnelhouse')(earlier, later)) }}
@@ -197,6 +202,16 @@ from (
 {%- endmacro %}
 {% macro spark__day_spine(first, last) -%}
 select explode(sequence(cast({{ first }} as date), cast({{ last }} as date), interval 1 day)) as date_day
+{%- endmacro %}
+
+{# A select of one row per whole number, column n, both ends included; ends are SQL integers (scalars). #}
+{% macro number_spine(first, last) %}{{ return(adapter.dispatch('number_spine', 'funnelhouse')(first, last)) }}{% endmacro %}
+{% macro default__number_spine(first, last) -%}
+select cast(numbers.n as bigint) as n
+from (select unnest(generate_series(cast({{ first }} as bigint), cast({{ last }} as bigint))) as n) as numbers
+{%- endmacro %}
+{% macro spark__number_spine(first, last) -%}
+select explode(sequence(cast({{ first }} as bigint), cast({{ last }} as bigint))) as n
 {%- endmacro %}
 
 {# Monday 1 to Sunday 7. #}
