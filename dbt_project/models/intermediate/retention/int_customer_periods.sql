@@ -1,6 +1,7 @@
 {#
-Who was active when. A customer is active in a period with a positive payment or a paid day of a subscription; a user
-with an event under a user id. Refunds stand in their own period, beside the revenue.
+Who was active when. A customer is active in a period with a positive payment or a paid day of a subscription;
+a user with an event under a user id. Refunds stand in their own period, beside the revenue; those of the
+period's own orders, whenever they came, beside them.
 #}
 {% set grains = report_grains() %}
 
@@ -8,9 +9,9 @@ with revenue as (
     select
         customer_id,
         occurred_on,
+        ordered_on,
         amount
-    from {{ ref('int_revenue_events') }}
-    where is_counted and customer_id is not null and occurred_at <= {{ as_of() }}
+    from {{ ref('int_revenue_margins') }}
 ),
 
 subscriptions as (
@@ -39,9 +40,21 @@ payments as (
         occurred_on,
         sum(case when amount > 0 then amount else 0 end) as revenue,
         sum(case when amount < 0 then -amount else 0 end) as refunds,
+        cast(0 as decimal(19, 4)) as refunds_of_orders,
         max(case when amount > 0 then 1 else 0 end) as has_payment
     from revenue
     group by customer_id, occurred_on
+    union all
+    select
+        customer_id,
+        ordered_on as occurred_on,
+        cast(0 as decimal(19, 4)) as revenue,
+        cast(0 as decimal(19, 4)) as refunds,
+        sum(-amount) as refunds_of_orders,
+        0 as has_payment
+    from revenue
+    where amount < 0 and ordered_on is not null
+    group by customer_id, ordered_on
 ),
 
 bounds as (
@@ -80,6 +93,7 @@ activity as (
         {{ period_start(grain, 'occurred_on') }} as period_start,
         revenue,
         refunds,
+        refunds_of_orders,
         has_payment as is_active
     from payments
     union all
@@ -90,6 +104,7 @@ activity as (
         {{ period_start(grain, 'used_on') }} as period_start,
         cast(0 as decimal(19, 4)) as revenue,
         cast(0 as decimal(19, 4)) as refunds,
+        cast(0 as decimal(19, 4)) as refunds_of_orders,
         1 as is_active
     from uses
     union all
@@ -101,6 +116,7 @@ activity as (
         periods.period_start,
         cast(0 as decimal(19, 4)) as revenue,
         cast(0 as decimal(19, 4)) as refunds,
+        cast(0 as decimal(19, 4)) as refunds_of_orders,
         1 as is_active
     from subscriptions
     inner join periods
@@ -117,6 +133,7 @@ select
     period_start,
     cast(sum(revenue) as decimal(19, 4)) as revenue,
     cast(sum(refunds) as decimal(19, 4)) as refunds,
+    cast(sum(refunds_of_orders) as decimal(19, 4)) as refunds_of_orders,
     max(is_active) = 1 as is_active
 from activity
 group by period_grain, subject, subject_id, period_start

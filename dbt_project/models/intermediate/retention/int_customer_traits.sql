@@ -1,6 +1,6 @@
 {#
-By what customers are told apart in the reports of retention. A customer's business: contract where a deal was billed or
-won, subscription where one was ever paid, else purchases.
+By what customers are told apart in the reports of retention. A customer's business: contract where a deal was
+billed or won, subscription where one was ever paid, else purchases.
 #}
 with customers as (
     select * from {{ ref('dim_customers') }}

@@ -1,6 +1,7 @@
 {#
 The two moments at which lifetime values are estimated, per business: as_of (present) and the moment by which
-lifetime_backtest_share of that business's lines had been billed (backtest), whose horizon is the rest of the history.
+lifetime_backtest_share of that business's lines had been billed (backtest), whose horizon is the rest of the
+history.
 #}
 with lines as (
     select

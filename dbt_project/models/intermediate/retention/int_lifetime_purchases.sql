@@ -1,18 +1,19 @@
 {#
 Expected value of customers who buy without a contract, in closed form, at each moment of int_lifetime_fits.
 
-How often. Purchases after the first are Poisson; each customer has a rate of his own, and the rates are gamma distributed
-over the customers (the negative binomial model: Ehrenberg 1959; Morrison and Schmittlein 1988). Rates fall with the time
-since the first purchase by one factor for all, exp(-d) a month, so that T months count as E = (1 - exp(-d T)) / d (T itself
-where d is 0, the plain model). d is the slope of the log of the purchases per customer-month over the months of age, by
-least squares weighted with the purchases of the month; it is no less than 0. Then by the method of moments:
-m = sum(x) / sum(E) is the mean rate, and what the squared deviations of the x repeats from m E have beyond the Poisson's
-m E is the variance v of the rates times E^2. A customer's rate given x and E is (m^2 + x v) / (m + E v): the (r + x) /
-(alpha + E) of the gamma with mean m and variance v. The next h months count as exp(-d T) (1 - exp(-d h)) / d; the number of
-purchases in them is negative binomial.
+How often. Purchases after the first are Poisson; each customer has a rate of his own, and the rates are gamma
+distributed over the customers (the negative binomial model: Ehrenberg 1959; Morrison and Schmittlein 1988).
+Rates fall with the time since the first purchase by one factor for all, exp(-d) a month, so that T months
+count as E = (1 - exp(-d T)) / d (T itself where d is 0, the plain model). d is the slope of the log of the
+purchases per customer-month over the months of age, by least squares weighted with the purchases of the
+month; it is no less than 0. Then by the method of moments: m = sum(x) / sum(E) is the mean rate, and what the
+squared deviations of the x repeats from m E have beyond the Poisson's m E is the variance v of the rates
+times E^2. A customer's rate given x and E is (m^2 + x v) / (m + E v): the (r + x) / (alpha + E) of the gamma
+with mean m and variance v. The next h months count as exp(-d T) (1 - exp(-d h)) / d; the number of purchases
+in them is negative binomial.
 
-How much. The mean order is weighted with the mean of all orders by its credibility (Buhlmann 1967, Buhlmann and Straub
-1970): Z = n a / (n a + w) for n orders, the variance w within customers and a between them.
+How much. The mean order is weighted with the mean of all orders by its credibility (Buhlmann 1967, Buhlmann
+and Straub 1970): Z = n a / (n a + w) for n orders, the variance w within customers and a between them.
 #}
 with fits as (
     select * from {{ ref('int_lifetime_fits') }}
@@ -86,7 +87,7 @@ repeats_by_age as (
     group by orders.fit, floor({{ months_between('observed.first_at', 'orders.ordered_at') }})
 ),
 
--- Customer-months in a month of age: a whole one of all who are older, and the started one of those who are in it.
+-- Customer-months in a month of age: a whole one of all who are older, the started one of those in it.
 rates_by_age as (
     select
         repeats_by_age.fit,
@@ -95,7 +96,8 @@ rates_by_age as (
         ln(
             repeats_by_age.repeats
             / nullif(
-                sum(case when ages.age > repeats_by_age.age then ages.customers else ages.started_months end), 0
+                sum(case when ages.age > repeats_by_age.age then ages.customers else ages.started_months end),
+                0
             )
         ) as log_rate
     from repeats_by_age
@@ -109,7 +111,9 @@ decays as (
         greatest(
             coalesce(
                 -(sum(repeats) * sum(repeats * age * log_rate) - sum(repeats * age) * sum(repeats * log_rate))
-                / nullif(sum(repeats) * sum(repeats * age * age) - sum(repeats * age) * sum(repeats * age), 0),
+                / nullif(
+                    sum(repeats) * sum(repeats * age * age) - sum(repeats * age) * sum(repeats * age), 0
+                ),
                 0.0
             ),
             0.0
@@ -218,29 +222,31 @@ forecasts as (
     from estimates
 )
 
+-- Sums of doubles depend on the order of the rows in their last digits.
 select
     fit,
     customer_id,
     orders,
-    months_observed,
     horizon_months,
-    decay,
-    exposure,
-    horizon_exposure,
-    rate_mean,
-    rate_variance,
-    monthly_rate,
-    credibility,
-    expected_orders,
-    expected_order_value,
-    expected_orders * expected_order_value as expected_revenue,
-    expected_orders * coalesce(value_within, 0.0)
-    + variance_of_orders * expected_order_value * expected_order_value
-    + (variance_of_orders + expected_orders * expected_orders) * (1 - credibility) * value_between
-        as variance_of_revenue,
+    {%- for column in [
+        'months_observed', 'decay', 'exposure', 'horizon_exposure', 'rate_mean', 'rate_variance',
+        'monthly_rate', 'credibility', 'expected_orders', 'expected_order_value'
+    ] %}
+    round({{ column }}, 10) as {{ column }},
+    {%- endfor %}
+    round(expected_orders * expected_order_value, 10) as expected_revenue,
+    round(
+        expected_orders * coalesce(value_within, 0.0)
+        + variance_of_orders * expected_order_value * expected_order_value
+        + (variance_of_orders + expected_orders * expected_orders) * (1 - credibility) * value_between,
+        10
+    ) as variance_of_revenue,
     -- ((alpha + E) / (alpha + E + H)) ^ (r + x), and its limit where all rates are equal.
-    case
-        when rate_spread > 0 then power(1 + horizon_exposure * rate_spread, -monthly_rate / rate_spread)
-        else exp(-expected_orders)
-    end as probability_of_none
+    round(
+        case
+            when rate_spread > 0 then power(1 + horizon_exposure * rate_spread, -monthly_rate / rate_spread)
+            else exp(-expected_orders)
+        end,
+        12
+    ) as probability_of_none
 from forecasts

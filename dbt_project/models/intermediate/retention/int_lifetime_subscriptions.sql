@@ -1,8 +1,8 @@
 {#
-Expected value of customers with a paid subscription, at each moment of int_lifetime_fits: their MRR of that moment, for each
-month of the horizon times the chance that a spell of that plan and age lives to its end (int_subscription_survival:
-S(a + k) / S(a)). Price changes, pauses and returns are not foreseen. The months lived are an integer from 0 to h, whose
-second moment is the sum of (2 k - 1) P(at least k).
+Expected value of customers with a paid subscription, at each moment of int_lifetime_fits: their MRR of that
+moment, for each month of the horizon times the chance that a spell of that plan and age lives to its end
+(int_subscription_survival: S(a + k) / S(a)). Price changes, pauses and returns are not foreseen. The months
+lived are an integer from 0 to h, whose second moment is the sum of (2 k - 1) P(at least k).
 #}
 with fits as (
     select * from {{ ref('int_lifetime_fits') }}
@@ -71,7 +71,8 @@ months as (
         alive.mrr,
         alive.horizon_months,
         survival.month_of_life - alive.months_lived as month_ahead,
-        least(alive.horizon_months - (survival.month_of_life - alive.months_lived - 1), 1.0) as share_of_month,
+        least(alive.horizon_months - (survival.month_of_life - alive.months_lived - 1), 1.0)
+            as share_of_month,
         survival.survival / nullif(alive.survived, 0) as chance
     from alive
     inner join survival
@@ -104,8 +105,9 @@ select
     months_lived,
     horizon_months,
     mrr,
-    expected_months,
-    mrr * expected_months as expected_revenue,
-    mrr * mrr * greatest(squared_months - expected_months * expected_months, 0.0) as variance_of_revenue,
-    1 - chance_of_first as probability_of_none
+    round(expected_months, 10) as expected_months,
+    round(mrr * expected_months, 10) as expected_revenue,
+    round(mrr * mrr * greatest(squared_months - expected_months * expected_months, 0.0), 10)
+        as variance_of_revenue,
+    round(1 - chance_of_first, 12) as probability_of_none
 from final

@@ -1,6 +1,7 @@
 {#
-What a line of revenue leaves: by its own cost where the source gives one, else by the margin of the business that the
-line belongs to (seed gross_margins). Without either the margin is unknown, and consumers must speak of revenue.
+What a line of revenue leaves: by its own cost where the source gives one, else by the margin of the business
+that the line belongs to (seed gross_margins). Without either the margin is unknown, and consumers must speak
+of revenue.
 #}
 with lines as (
     select

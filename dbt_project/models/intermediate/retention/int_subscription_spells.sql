@@ -1,6 +1,7 @@
 {#
-One unbroken time of a customer with paid subscriptions. Versions of one customer that overlap or follow each other within
-subscription_gap_days are one spell, whatever the subscription: a new plan is no end. The plan is that of the spell's first day.
+One unbroken time of a customer with paid subscriptions. Versions of one customer that overlap or follow each
+other within subscription_gap_days are one spell, whatever the subscription: a new plan is no end. The plan is
+that of the spell's first day.
 #}
 with versions as (
     select
@@ -29,7 +30,8 @@ numbered as (
         sum(
             case
                 when paid_until is null then 1
-                when {{ days_between('paid_until', 'valid_from') }} > {{ var('subscription_gap_days') }} then 1
+                when {{ days_between('paid_until', 'valid_from') }} > {{ var('subscription_gap_days') }}
+                    then 1
                 else 0
             end
         ) over (

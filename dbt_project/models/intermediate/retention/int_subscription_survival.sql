@@ -1,10 +1,11 @@
 {#
-How long subscriptions live, at each moment of int_lifetime_fits: Kaplan and Meier's product limit (1958) by plan over whole
-months. A spell that ended counts in the month nearest to its length (the first at least), one that goes on until the last
-month that it has completed. A system may have forgotten the subscriptions that ended before its records begin: a spell is at
-risk only since the first ending that the data shows (delayed entry). Months with fewer than lifetime_min_at_risk spells at risk say too little: from the first of
-them on the plan's mean hazard holds, events over months lived, with half an event of all plans' mean beside the plan's own
-(a plan that nobody left is not for ever).
+How long subscriptions live, at each moment of int_lifetime_fits: Kaplan and Meier's product limit (1958) by
+plan over whole months. A spell that ended counts in the month nearest to its length (the first at least), one
+that goes on until the last month that it has completed. A system may have forgotten the subscriptions that
+ended before its records begin: a spell is at risk only since the first ending that the data shows (delayed
+entry). Months with fewer than lifetime_min_at_risk spells at risk say too little: from the first of them on
+the plan's mean hazard holds, events over months lived, with half an event of all plans' mean beside the
+plan's own (a plan that nobody left is not for ever).
 #}
 with fits as (
     select * from {{ ref('int_lifetime_fits') }}
@@ -26,7 +27,8 @@ spells as (
         spells.plan,
         coalesce(spells.ended_at <= fits.cutoff_at, false) as is_ended,
         greatest(
-            coalesce(round({{ months_between('spells.started_at', 'records.first_ending_at') }}) - 1, 0.0), 0.0
+            coalesce(round({{ months_between('spells.started_at', 'records.first_ending_at') }}) - 1, 0.0),
+            0.0
         ) as months_unseen,
         case
             when spells.ended_at <= fits.cutoff_at
@@ -103,7 +105,7 @@ hazards as (
     from at_risk
 ),
 
--- A product over months is the exponential of a sum of logarithms; where everybody left, it is 0 from there on.
+-- A product is the exponential of a sum of logarithms; where everybody left, it is 0 from there on.
 final as (
     select
         *,
@@ -125,6 +127,6 @@ select
     cast(at_risk as bigint) as at_risk,
     cast(ended as bigint) as ended,
     is_observed,
-    ending_rate,
-    case when is_over = 1 then 0.0 else product end as survival
+    round(ending_rate, 12) as ending_rate,
+    case when is_over = 1 then 0.0 else round(product, 12) end as survival
 from final

@@ -1,28 +1,34 @@
 {#
-Retention of recurring revenue. Net and gross revenue retention leave new and reactivated revenue out: of a month, its
-opening MRR with expansion (net only), contraction and churn; of twelve months, the MRR that the customers of a year ago
-still have, at most what they had then for gross; who churned and came back counts as gone.
+Retention of recurring revenue. Net and gross revenue retention leave new and reactivated revenue out: of a
+month, its opening MRR with expansion (net only), contraction and churn; of twelve months, the MRR that the
+customers of a year ago still have, at most what they had then for gross; who churned and came back counts as
+gone.
 #}
 with movements as (
     select * from {{ ref('mrr_movements') }}
 ),
 
-involuntary as (
-    select distinct
+-- Of several endings in a month the last one says why.
+endings as (
+    select
         coalesce(customer_id, subscription_id) as customer_id,
-        {{ period_start('month', reporting_date('valid_to')) }} as month
+        {{ period_start('month', reporting_date('valid_to')) }} as month,
+        max_by(
+            case when is_involuntary then 1 else 0 end, {{ ordered_by(['valid_to', 'subscription_id']) }}
+        ) = 1 as is_involuntary
     from {{ ref('int_subscription_periods') }}
-    where is_involuntary and valid_to is not null
+    where is_paid and valid_to is not null
+    group by coalesce(customer_id, subscription_id), {{ period_start('month', reporting_date('valid_to')) }}
 ),
 
 flagged as (
     select
         movements.*,
         movements.movement = 'churned' as is_churned,
-        movements.movement = 'churned' and involuntary.customer_id is not null as is_churned_involuntarily
+        movements.movement = 'churned' and coalesce(endings.is_involuntary, false) as is_churned_involuntarily
     from movements
-    left join involuntary
-        on movements.customer_id = involuntary.customer_id and movements.month = involuntary.month
+    left join endings
+        on movements.customer_id = endings.customer_id and movements.month = endings.month
 ),
 
 months as (
@@ -92,6 +98,9 @@ kept as (
 year_kept as (
     select
         month,
+        count(*) as base_customers,
+        sum(case when kept_mrr > 0 then 1 else 0 end) as kept_customers,
+        sum(case when kept_mrr > 0 then 0 else base_mrr end) as churned_mrr,
         sum(base_mrr) as base_mrr,
         sum(kept_mrr) as kept_mrr,
         sum(least(kept_mrr, base_mrr)) as kept_mrr_at_most
@@ -110,6 +119,11 @@ select
     months.churned_customers_involuntary,
     months.closing_customers,
     {{ safe_divide('months.churned_customers', 'months.opening_customers') }} as customer_churn_rate,
+    {{ safe_divide(
+        'months.churned_customers - months.churned_customers_involuntary', 'months.opening_customers'
+    ) }} as customer_churn_rate_voluntary,
+    {{ safe_divide('months.churned_customers_involuntary', 'months.opening_customers') }}
+        as customer_churn_rate_involuntary,
     months.opening_mrr,
     months.new_mrr,
     months.expansion_mrr,
@@ -120,6 +134,10 @@ select
     months.reactivation_mrr,
     months.closing_mrr,
     {{ safe_divide('-months.churned_mrr', 'months.opening_mrr') }} as revenue_churn_rate,
+    {{ safe_divide('months.churned_mrr_involuntary - months.churned_mrr', 'months.opening_mrr') }}
+        as revenue_churn_rate_voluntary,
+    {{ safe_divide('-months.churned_mrr_involuntary', 'months.opening_mrr') }}
+        as revenue_churn_rate_involuntary,
     {{ safe_divide(
         '(months.opening_mrr + months.expansion_mrr + months.contraction_mrr + months.churned_mrr)',
         'months.opening_mrr'
@@ -127,6 +145,10 @@ select
     {{ safe_divide(
         '(months.opening_mrr + months.contraction_mrr + months.churned_mrr)', 'months.opening_mrr'
     ) }} as gross_revenue_retention,
+    {{ safe_divide(
+        'year_kept.base_customers - year_kept.kept_customers', 'year_kept.base_customers'
+    ) }} as customer_churn_rate_12m,
+    {{ safe_divide('year_kept.churned_mrr', 'year_kept.base_mrr') }} as revenue_churn_rate_12m,
     {{ safe_divide('year_kept.kept_mrr', 'year_kept.base_mrr') }} as net_revenue_retention_12m,
     {{ safe_divide('year_kept.kept_mrr_at_most', 'year_kept.base_mrr') }} as gross_revenue_retention_12m
 from months

@@ -1,6 +1,7 @@
 {#
-MRR at the last moment of a month, paid subscriptions only (valid_to is exclusive), against the month before. The present
-month ends at as_of. Rates are those of each subscription's first day, so an exchange rate moves nothing.
+MRR at the last moment of a month, paid subscriptions only (valid_to is exclusive), against the month before.
+The present month ends at as_of. Rates are those of each subscription's first day, so an exchange rate moves
+nothing.
 #}
 with subscriptions as (
     select

@@ -1,6 +1,7 @@
 {#
-A subject belongs to the cohort of its first period: of activity (customers, active_users) or of revenue (revenue).
-Every cohort has a row for each period up to as_of, so that a period in which nobody came back is a 0.
+A subject belongs to the cohort of its first period: of activity (customers, active_users) or of revenue
+(revenue). Every cohort has a row for each period up to as_of, so that a period in which nobody came back is a
+0.
 #}
 {% set segments = cohort_segments() %}
 
@@ -8,68 +9,36 @@ with activity as (
     select * from {{ ref('int_customer_periods') }}
 ),
 
-customers as (
+traits as (
     select
         customer_id,
-        first_touch_channel,
+        channel,
+        plan,
         country,
-        first_product_id
-    from {{ ref('dim_customers') }}
+        first_product
+    from {{ ref('int_customer_traits') }}
 ),
 
-persons as (
-    select
-        person_id,
-        first_touch_channel,
-        country
-    from {{ ref('dim_persons') }}
-),
-
-products as (
-    select
-        product_id,
-        max(product_name) as product_name
-    from {{ ref('int_revenue_events') }}
-    where product_id is not null
-    group by product_id
-),
-
-first_plans as (
-    select
-        customer_id,
-        plan
-    from (
-        select
-            customer_id,
-            plan,
-            row_number() over (partition by customer_id order by valid_from, subscription_id) as plan_rank
-        from {{ ref('int_subscription_periods') }}
-        where is_paid and customer_id is not null
-    ) as ranked_plans
-    where plan_rank = 1
-),
-
+-- A user has the plan and the first product of his customer, and a channel and a country of his own.
 subjects as (
     select
         'customer' as subject,
-        customers.customer_id as subject_id,
-        customers.first_touch_channel as channel,
-        first_plans.plan,
-        customers.country,
-        coalesce(products.product_name, customers.first_product_id) as first_product
-    from customers
-    left join first_plans on customers.customer_id = first_plans.customer_id
-    left join products on customers.first_product_id = products.product_id
+        customer_id as subject_id,
+        channel,
+        plan,
+        country,
+        first_product
+    from traits
     union all
     select
         'user' as subject,
         persons.person_id as subject_id,
         persons.first_touch_channel as channel,
-        first_plans.plan,
+        traits.plan,
         persons.country,
-        cast(null as {{ text_type() }}) as first_product
-    from persons
-    left join first_plans on persons.person_id = first_plans.customer_id
+        traits.first_product
+    from {{ ref('dim_persons') }} as persons
+    left join traits on coalesce(persons.account_id, persons.person_id) = traits.customer_id
 ),
 
 by_basis as (
@@ -86,6 +55,7 @@ by_basis as (
         period_start,
         revenue,
         refunds,
+        refunds_of_orders,
         revenue > 0 as is_active
     from activity
     where subject = 'customer' and (revenue <> 0 or refunds <> 0)
@@ -109,6 +79,7 @@ described as (
         with_cohort.period_start,
         with_cohort.revenue,
         with_cohort.refunds,
+        with_cohort.refunds_of_orders,
         with_cohort.is_active,
         coalesce(subjects.channel, '(not set)') as channel,
         coalesce(subjects.plan, '(not set)') as plan,
@@ -131,7 +102,8 @@ segmented as (
         {{ column }} as segment_value,
         cast(sum(case when is_active then 1 else 0 end) as bigint) as active,
         cast(sum(revenue) as decimal(19, 4)) as revenue,
-        cast(sum(refunds) as decimal(19, 4)) as refunds
+        cast(sum(refunds) as decimal(19, 4)) as refunds,
+        cast(sum(refunds_of_orders) as decimal(19, 4)) as refunds_of_orders
     from described
     group by
         basis, period_grain, cohort_period, period_start, {{ column if segment != 'all' else 'basis' }}
@@ -214,6 +186,7 @@ final as (
         coalesce(segmented.active, 0) as active,
         coalesce(segmented.revenue, cast(0 as decimal(19, 4))) as revenue,
         coalesce(segmented.refunds, cast(0 as decimal(19, 4))) as refunds,
+        coalesce(segmented.refunds_of_orders, cast(0 as decimal(19, 4))) as refunds_of_orders,
         grid.next_start <= {{ as_of_date() }} as is_complete
     from grid
     left join segmented
@@ -238,6 +211,7 @@ select
     active,
     revenue,
     refunds,
+    cast(revenue - refunds_of_orders as decimal(19, 4)) as revenue_restated,
     case
         when basis = 'revenue' then {{ safe_divide('revenue', 'cohort_revenue') }}
         else {{ safe_divide('active', 'cohort_size') }}

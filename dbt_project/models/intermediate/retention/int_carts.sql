@@ -1,0 +1,152 @@
+{#
+One cart: what a visitor (the person, else the cookie) put together, until a purchase or until
+cart_recovery_days pass without an event. Purchases are those of fct_conversions, which know of other devices;
+of visitors without a person, the web's own. A cart is abandoned after its first event that nothing follows
+within cart_abandoned_after_hours, and is worth what the checkout last said, else all that was added, up to
+that moment.
+#}
+with events as (
+    select
+        events.source_relation,
+        events.event_id,
+        events.person_id,
+        events.anonymous_id,
+        events.occurred_at,
+        events.event_name,
+        case
+            when events.currency is null then events.value
+            else {{ in_reporting_currency('events.value', 'events.currency') }}
+        end as value
+    from {{ ref('int_web_events_sessionized') }} as events
+    {{ fx_join(reporting_date('events.occurred_at'), 'events.currency') }}
+    where
+        (
+            events.event_name in ({{ quoted_list(var('cart_events')) }})
+            or (events.event_name = 'purchase' and events.person_id is null)
+        )
+        and not coalesce(events.is_bot, false)
+        and not coalesce(events.is_internal, false)
+        and events.occurred_at <= {{ as_of() }}
+),
+
+purchases as (
+    select
+        conversion_id,
+        person_id,
+        converted_at
+    from {{ ref('fct_conversions') }}
+    where conversion_type = 'purchase' and person_id is not null
+),
+
+steps as (
+    select
+        case
+            when person_id is null then {{ surrogate_key(['source_relation', 'anonymous_id']) }}
+            else person_id
+        end as visitor_id,
+        person_id,
+        occurred_at,
+        event_id as step_id,
+        event_name = 'purchase' as is_purchase,
+        event_name in ({{ quoted_list(var('checkout_events')) }}) as is_checkout,
+        cast(null as {{ text_type() }}) as conversion_id,
+        value
+    from events
+    union all
+    select
+        person_id as visitor_id,
+        person_id,
+        converted_at as occurred_at,
+        conversion_id as step_id,
+        true as is_purchase,
+        false as is_checkout,
+        conversion_id,
+        cast(null as decimal(19, 4)) as value
+    from purchases
+),
+
+sequenced as (
+    select
+        *,
+        lag(occurred_at) over (partition by visitor_id order by occurred_at, is_purchase, step_id)
+            as previous_at,
+        lag(is_purchase) over (partition by visitor_id order by occurred_at, is_purchase, step_id)
+            as previous_is_purchase,
+        coalesce(
+            lead(occurred_at) over (partition by visitor_id order by occurred_at, is_purchase, step_id),
+            {{ as_of() }}
+        ) as next_at
+    from steps
+),
+
+numbered as (
+    select
+        *,
+        sum(
+            case
+                when previous_at is null or previous_is_purchase then 1
+                when {{ days_between('previous_at', 'occurred_at') }} > {{ var('cart_recovery_days') }} then 1
+                else 0
+            end
+        ) over (
+            partition by visitor_id order by occurred_at, is_purchase, step_id
+            rows between unbounded preceding and current row
+        ) as cart_number,
+        case
+            when
+                not is_purchase
+                and {{ hours_between('occurred_at', 'next_at') }} > {{ var('cart_abandoned_after_hours') }}
+                then occurred_at
+        end as left_at
+    from sequenced
+),
+
+placed as (
+    select
+        *,
+        min(left_at) over (partition by visitor_id, cart_number) as abandoned_at
+    from numbered
+),
+
+valued as (
+    select
+        *,
+        case when not is_purchase and (abandoned_at is null or occurred_at <= abandoned_at) then value end
+            as value_then
+    from placed
+),
+
+final as (
+    select
+        visitor_id,
+        cart_number,
+        max(person_id) as person_id,
+        min(case when not is_purchase then occurred_at end) as started_at,
+        min(abandoned_at) as abandoned_at,
+        max(case when is_purchase then occurred_at end) as purchased_at,
+        max(conversion_id) as conversion_id,
+        sum(case when not is_purchase then 1 else 0 end) as events,
+        max(
+            case when is_checkout and (abandoned_at is null or occurred_at <= abandoned_at) then 1 else 0 end
+        ) = 1 as has_checkout,
+        coalesce(
+            max_by(value_then, case when is_checkout and value_then is not null then occurred_at end),
+            sum(case when not is_checkout then value_then end)
+        ) as value
+    from valued
+    group by visitor_id, cart_number
+)
+
+select
+    {{ surrogate_key(['visitor_id', 'started_at']) }} as cart_id,
+    visitor_id,
+    person_id,
+    started_at,
+    abandoned_at,
+    purchased_at,
+    conversion_id,
+    cast(events as bigint) as events,
+    has_checkout,
+    cast(value as decimal(19, 4)) as value
+from final
+where events > 0
