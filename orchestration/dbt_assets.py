@@ -27,7 +27,7 @@ from dagster_dbt import DagsterDbtTranslator, DbtProject, dbt_assets
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 
 from ingestion.errors import FunnelhouseError
-from orchestration import ledger, runs, transform
+from orchestration import ledger, transform
 from orchestration.lineage import column_lineage
 from orchestration.progress import report
 from orchestration.resources import WRITER_POOL, House
@@ -187,10 +187,7 @@ def build_dbt_assets(manifest: Mapping[str, Any]) -> AssetsDefinition:
         except FunnelhouseError as error:
             raise Failure(description=str(error), allow_retries=False) from error
         report(PHASE, "row counts and column lineage")
-        with (
-            house.warehouse(read_only=True) as connection,
-            runs.logs_kept_open(context.instance, context.run_id),
-        ):
+        with house.warehouse(read_only=True) as connection:
             yield from _events(result, manifest, transform.target_path(paths), connection, context)
         if result.failures:
             failed = transform.BuildFailed(result.failures)

@@ -106,8 +106,10 @@ class House(ConfigurableResource):
         """Called first by every step that writes: this process becomes the writer, and the run is marked as
         its own.
         """
+        from orchestration.event_log import keep_open
         from orchestration.runs import PROCESS_TAG, process_mark
 
+        keep_open(context.instance)
         paths = self.paths.create()
         if context.run.tags.get(PROCESS_TAG) != process_mark():
             context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: process_mark()})

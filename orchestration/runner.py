@@ -71,9 +71,11 @@ def execute(
     with locked(paths):
         runs.quiet_environment(paths)
         _quiet_loggers(verbose)
+        from orchestration import event_log
         from orchestration.definitions import build_defs
 
         with runs.open_instance(paths) as instance:
+            event_log.keep_open(instance)
             runs.fail_dead_runs(instance)
             definitions = build_defs(paths)
             config: dict[str, Any] = {}

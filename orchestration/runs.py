@@ -8,9 +8,6 @@ that it executes.
 from __future__ import annotations
 
 import os
-import sqlite3
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,25 +48,6 @@ def open_instance(paths: Paths) -> DagsterInstance:
     from dagster import DagsterInstance
 
     return DagsterInstance.from_config(str(paths.dagster_home))
-
-
-@contextmanager
-def logs_kept_open(instance: DagsterInstance, run_id: str) -> Iterator[None]:
-    """Keep the SQLite files of a run's events open, for the time of a step with very many events.
-
-    Dagster opens and closes them for each event, and whoever closes a file last writes its journal back:
-    twice the time of the event itself, measured.
-    """
-    storage = instance.event_log_storage
-    if not hasattr(storage, "path_for_shard"):
-        yield
-        return
-    with ExitStack() as stack:
-        for shard in (run_id, "index"):
-            connection = sqlite3.connect(storage.path_for_shard(shard), timeout=60)
-            stack.callback(connection.close)
-            connection.execute("select count(*) from sqlite_master").fetchone()
-        yield
 
 
 def process_mark(pid: int | None = None) -> str:
