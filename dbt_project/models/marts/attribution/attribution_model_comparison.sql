@@ -10,6 +10,8 @@ daily as (
         sum(case when model = '{{ model }}' then conversions else 0.0 end) as conversions_{{ model }},
         sum(case when model = '{{ model }}' then cast(value as double) else 0.0 end) as value_{{ model }},
         {%- endfor %}
+        -- A value without an exchange rate leaves its sum unknown; so it is with spend and claims.
+        count(case when value is null then 1 end) as unknown_values,
         channel,
         conversion_type
     from {{ ref('int_attribution_daily') }}
@@ -23,7 +25,10 @@ claims as (
         coalesce(channel, '(not set)') as channel,
         sum(cast(spend as double)) as spend,
         sum(conversions) as claimed_conversions,
-        sum(cast(conversions_value as double)) as claimed_value
+        sum(cast(conversions_value as double)) as claimed_value,
+        count(case when spend is null and spend_original is not null then 1 end) as unknown_spend,
+        count(case when conversions_value is null and conversions_value_original is not null then 1 end)
+            as unknown_claims
     from {{ ref('fct_ad_performance_daily') }}
     group by date, coalesce(channel, '(not set)')
 ),
@@ -91,6 +96,7 @@ first_party as (
         coalesce(daily.conversions_{{ model }}, 0.0) as conversions_{{ model }},
         coalesce(daily.value_{{ model }}, 0.0) as value_{{ model }},
         {%- endfor %}
+        coalesce(daily.unknown_values, 0) as unknown_values,
         coalesce(self_reported.conversions, 0.0) as self_reported_conversions
     from daily
     full outer join self_reported
@@ -100,16 +106,19 @@ first_party as (
             and daily.conversion_type = self_reported.conversion_type
 ),
 
+-- A test names a channel as its author wrote it.
 tests as (
     select
-        channel,
-        date_from,
-        date_to,
-        incremental_conversions,
-        ci_low,
-        ci_high,
-        {{ date_diff_days('date_from', 'date_to') }} + 1 as days
-    from {{ ref('int_incrementality_tests_unioned') }}
+        coalesce(channels.channel, trim(found.channel)) as channel,
+        found.date_from,
+        found.date_to,
+        found.incremental_conversions,
+        found.ci_low,
+        found.ci_high,
+        {{ date_diff_days('found.date_from', 'found.date_to') }} + 1 as days
+    from {{ ref('int_incrementality_tests_unioned') }} as found
+    left join {{ ref('channels') }} as channels
+        on lower(trim(found.channel)) = lower(channels.channel)
 ),
 
 test_days as (
@@ -140,6 +149,7 @@ attributed_{{ grain }} as (
         sum(conversions_{{ model }}) as conversions_{{ model }},
         sum(value_{{ model }}) as value_{{ model }},
         {%- endfor %}
+        sum(unknown_values) as unknown_values,
         sum(self_reported_conversions) as self_reported_conversions
     from first_party
     group by {{ period_start(grain, 'date') }}, channel, conversion_type
@@ -151,7 +161,9 @@ claims_{{ grain }} as (
         channel,
         sum(spend) as spend,
         sum(claimed_conversions) as claimed_conversions,
-        sum(claimed_value) as claimed_value
+        sum(claimed_value) as claimed_value,
+        sum(unknown_spend) as unknown_spend,
+        sum(unknown_claims) as unknown_claims
     from claims
     group by {{ period_start(grain, 'date') }}, channel
 ),
@@ -167,16 +179,23 @@ tests_{{ grain }} as (
     group by {{ period_start(grain, 'date') }}, channel
 ),
 
--- Spend without a conversion keeps its row, on every type.
-claims_by_type_{{ grain }} as (
+-- Spend and tests without a conversion keep their row, on every type.
+others_{{ grain }} as (
     select
-        claims_{{ grain }}.period_start,
-        claims_{{ grain }}.channel,
+        coalesce(claimed.period_start, tested.period_start) as period_start,
+        coalesce(claimed.channel, tested.channel) as channel,
         types.conversion_type,
-        claims_{{ grain }}.spend,
-        claims_{{ grain }}.claimed_conversions,
-        claims_{{ grain }}.claimed_value
-    from claims_{{ grain }}
+        claimed.spend,
+        claimed.claimed_conversions,
+        claimed.claimed_value,
+        claimed.unknown_spend,
+        claimed.unknown_claims,
+        tested.incremental_conversions,
+        tested.incremental_ci_low,
+        tested.incremental_ci_high
+    from claims_{{ grain }} as claimed
+    full outer join tests_{{ grain }} as tested
+        on claimed.period_start = tested.period_start and claimed.channel = tested.channel
     cross join {{ ref('conversion_types') }} as types
 ),
 {%- endfor %}
@@ -185,30 +204,28 @@ final as (
     {%- for grain in ['week', 'month', 'fiscal_quarter'] %}
     select
         '{{ grain }}' as period_grain,
-        coalesce(attributed.period_start, claimed.period_start) as period_start,
-        coalesce(attributed.channel, claimed.channel) as channel,
-        coalesce(attributed.conversion_type, claimed.conversion_type) as conversion_type,
+        coalesce(attributed.period_start, others.period_start) as period_start,
+        coalesce(attributed.channel, others.channel) as channel,
+        coalesce(attributed.conversion_type, others.conversion_type) as conversion_type,
         {%- for model in attribution_models() %}
         coalesce(attributed.conversions_{{ model }}, 0.0) as conversions_{{ model }},
-        coalesce(attributed.value_{{ model }}, 0.0) as value_{{ model }},
+        case
+            when coalesce(attributed.unknown_values, 0) = 0 then coalesce(attributed.value_{{ model }}, 0.0)
+        end as value_{{ model }},
         {%- endfor %}
-        coalesce(claimed.spend, 0.0) as spend,
-        claimed.claimed_conversions,
-        claimed.claimed_value,
+        case when coalesce(others.unknown_spend, 0) = 0 then coalesce(others.spend, 0.0) end as spend,
+        others.claimed_conversions,
+        case when others.unknown_claims = 0 then others.claimed_value end as claimed_value,
         coalesce(attributed.self_reported_conversions, 0.0) as self_reported_conversions,
-        tests.incremental_conversions,
-        tests.incremental_ci_low,
-        tests.incremental_ci_high
+        others.incremental_conversions,
+        others.incremental_ci_low,
+        others.incremental_ci_high
     from attributed_{{ grain }} as attributed
-    full outer join claims_by_type_{{ grain }} as claimed
+    full outer join others_{{ grain }} as others
         on
-            attributed.period_start = claimed.period_start
-            and attributed.channel = claimed.channel
-            and attributed.conversion_type = claimed.conversion_type
-    left join tests_{{ grain }} as tests
-        on
-            coalesce(attributed.period_start, claimed.period_start) = tests.period_start
-            and coalesce(attributed.channel, claimed.channel) = tests.channel
+            attributed.period_start = others.period_start
+            and attributed.channel = others.channel
+            and attributed.conversion_type = others.conversion_type
     {%- if not loop.last %}
     union all
     {%- endif %}
