@@ -20,6 +20,33 @@ list: the field is the record's own (a survey's name). Extend here and in int_fu
     }) }}
 {% endmacro %}
 
+{# What a rule of lead_score_rules.csv or qualification_fields.csv may name: the same for lead_scores; `none`: any field. #}
+{% macro lead_score_sources() %}
+    {{ return({
+        'contacts': ['job_title', 'country', 'email_kind', 'lifecycle_stage', 'lead_status', 'original_source'],
+        'accounts': ['industry', 'employee_count', 'country'],
+        'attributes': none,
+        'opportunity_roles': ['role'],
+        'touchpoints': ['touchpoint_type', 'channel'],
+        'conversions': ['conversion_type'],
+    }) }}
+{% endmacro %}
+
+{# Where a person opens a record of the CRM: the template of var crm_record_urls for the record's system, else NULL. #}
+{% macro crm_record_url(object_type, source_relation, record_id) -%}
+case split_part({{ source_relation }}, ':', 1)
+    {%- for system, templates in var('crm_record_urls').items() %}
+    when '{{ system }}'
+        then
+            replace(
+                replace('{{ templates[object_type] }}', '[account]', split_part({{ source_relation }}, ':', 3)),
+                '[id]', {{ record_id }}
+            )
+    {%- endfor %}
+    else cast(null as {{ text_type() }})
+end
+{%- endmacro %}
+
 {# Values of crm_stage_mapping.funnel_stage that are no stage of a funnel. #}
 {% macro funnel_outcomes() %}{{ return(['lost', '(ignored)']) }}{% endmacro %}
 

@@ -25,6 +25,15 @@ from_json(try_cast({{ json }} as json), '["varchar"]')
 from_json({{ json }}, 'array<string>')
 {%- endmacro %}
 
+{# A JSON object's members as an array of (key, value), both text (NULL and bad JSON: NULL). For `explode_list`. #}
+{% macro json_pairs(json) %}{{ return(adapter.dispatch('json_pairs', 'funnelhouse')(json)) }}{% endmacro %}
+{% macro default__json_pairs(json) -%}
+map_entries(try_cast(try_cast({{ json }} as json) as map(varchar, varchar)))
+{%- endmacro %}
+{% macro spark__json_pairs(json) -%}
+map_entries(from_json({{ json }}, 'map<string,string>'))
+{%- endmacro %}
+
 {# One row per element of an array: use in the select list of its own CTE. #}
 {% macro explode_list(list) %}{{ return(adapter.dispatch('explode_list', 'funnelhouse')(list)) }}{% endmacro %}
 {% macro default__explode_list(list) -%}unnest({{ list }}){%- endmacro %}
