@@ -102,7 +102,7 @@ attribute_pairs as (
 ),
 
 observed as (
-    {% for field in ['job_title', 'country', 'email_kind', 'lifecycle_stage', 'lead_status', 'original_source'] %}
+    {% for field in lead_score_sources()['contacts'] %}
     select
         person_id,
         'contacts' as source,
@@ -113,7 +113,7 @@ observed as (
     where {{ field }} is not null
     union all
     {% endfor %}
-    {% for field in ['industry', 'employee_count', 'country'] %}
+    {% for field in lead_score_sources()['accounts'] %}
     select
         leads.person_id,
         'accounts' as source,
@@ -141,7 +141,7 @@ observed as (
         {{ no_time }} as occurred_at
     from leads
     inner join account_roles on leads.account_id = account_roles.account_id
-    {% for field in ['touchpoint_type', 'channel'] %}
+    {% for field in lead_score_sources()['touchpoints'] %}
     union all
     select
         leads.person_id,
@@ -216,7 +216,9 @@ answers as (
             observed.source = qualification_fields.source
             and observed.field = qualification_fields.field
     where
-        {{ funnel_rule_matches('qualification_fields.operator', 'qualification_fields.value', 'observed.value') }}
+        {{ funnel_rule_matches(
+            'qualification_fields.operator', 'qualification_fields.value', 'observed.value'
+        ) }}
     group by observed.person_id, qualification_fields.framework, qualification_fields.element
 ),
 
@@ -224,8 +226,8 @@ qualified as (
     select
         answers.person_id,
         {% for framework in ['bant', 'champ', 'meddic'] %}
-        count(*) filter (where lower(answers.framework) = '{{ framework }}')
-        / max(cast(framework_sizes.elements as double)) filter (where lower(answers.framework) = '{{ framework }}')
+        {% set of_framework = "filter (where lower(answers.framework) = '" ~ framework ~ "')" %}
+        count(*) {{ of_framework }} / max(cast(framework_sizes.elements as double)) {{ of_framework }}
             as {{ framework }}_completeness,
         {% endfor %}
         {{ sorted_json_list("concat(answers.framework, ' ', answers.element, ': ', answers.answer)") }}

@@ -1,7 +1,8 @@
 {#
-What somebody should look at now, one row per record and reason. Each CTE of a reason has the same columns; `since` is the moment
-from which on the reason holds.
+What somebody should look at now, one row per record and reason. Each CTE of a reason has the same columns; `since` is
+the moment from which on the reason holds.
 #}
+{% set quiet_days = var('hot_without_activity_days') %}
 {% set no_text = 'cast(null as ' ~ text_type() ~ ')' %}
 
 with opportunities as (
@@ -97,7 +98,7 @@ last_efforts as (
     group by subject, subject_id
 ),
 
--- A hand-over that nobody has touched, and any other stage with a service level that nobody has worked on since.
+-- A hand-over that nobody has touched, and any other stage with a service level that nobody has worked in.
 sla_breached as (
     select
         'person' as subject,
@@ -233,7 +234,7 @@ hot as (
         greatest(
             scores.last_engaged_at,
             coalesce(
-                {{ add_seconds('last_efforts.last_activity_at', var('hot_without_activity_days') ~ ' * 86400.0') }},
+                {{ add_seconds('last_efforts.last_activity_at', quiet_days ~ ' * 86400.0') }},
                 scores.last_engaged_at
             )
         ) as since
@@ -246,7 +247,7 @@ hot as (
         and not scores.is_customer
         and lost_persons.person_id is null
         and coalesce(
-            {{ days_between('last_efforts.last_activity_at', as_of()) }} > {{ var('hot_without_activity_days') }},
+            {{ days_between('last_efforts.last_activity_at', as_of()) }} > {{ quiet_days }},
             true
         )
 ),
