@@ -36,6 +36,7 @@ def print_summary(console: Console, paths: Paths, outcome: RunOutcome) -> None:
             _channels(published, currency),
             _funnels(published),
             _retention(published),
+            standing(published, currency),
         ):
             if table is not None:
                 console.print(table)
@@ -265,6 +266,126 @@ def _retention(published: Any) -> Table | None:
         cells = [rates.get((basis, month)) for month in RETENTION_MONTHS]
         table.add_row(basis, *("" if rate is None else f"{rate:.1%}" for rate in cells))
     return table
+
+
+def standing(published: Any, currency: str) -> Table | None:
+    """Where the company stands: the worst leak, the forecast, retention of revenue, payback."""
+    found = [
+        line
+        for tables, ask in (
+            ("funnel.funnel_bottlenecks", _worst_leak),
+            ("funnel.sales_forecast", _forecast),
+            ("retention.churn", _revenue_retention),
+            ("retention.channel_economics", _payback),
+        )
+        if _has(published, *tables.split(".")) and (line := ask(published, currency)) is not None
+    ]
+    if not found:
+        return None
+    table = Table(title=f"Where the company stands ({currency})", title_justify="left", show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right")
+    table.add_column()
+    for line in found:
+        table.add_row(*(escape(cell) for cell in line))
+    return table
+
+
+def _worst_leak(published: Any, currency: str) -> tuple[str, str, str] | None:
+    row = published.execute(
+        """
+        select funnel, stage, next_stage, conversion_rate, benchmark, benchmark_source,
+            expected_wins_per_month, expected_value_per_month
+        from funnel.funnel_bottlenecks
+        where segment = 'all' and expected_value_per_month > 0
+        order by expected_value_per_month desc, funnel, stage limit 1
+        """
+    ).fetchone()
+    if row is None:
+        return None
+    funnel, stage, following, rate, benchmark, source, wins, value = row
+    return (
+        "worst leak",
+        f"{stage} → {following}",
+        f"{funnel}: {rate:.1%} go on, {benchmark:.1%} is the {source.replace('_', ' ')}; closing the gap is"
+        f" worth {wins:,.1f} wins and {value:,.0f} {currency} a month",
+    )
+
+
+def _forecast(published: Any, currency: str) -> tuple[str, str, str] | None:
+    row = published.execute(
+        """
+        select period_start, period_end, expected_amount, expected_low, expected_high, won_to_date
+        from funnel.sales_forecast
+        where is_current and segment = 'all' and period_grain = 'fiscal_quarter' and horizon = 0
+        """
+    ).fetchone()
+    if row is None:
+        return None
+    start, end, expected, low, high, won = row
+    periods, *errors, held = published.execute(
+        """
+        select count(*),
+            sum(abs(error)) / nullif(sum(actual_amount), 0),
+            sum(abs(error_naive_crm)) / nullif(sum(actual_amount), 0),
+            sum(abs(error_naive_last_period)) / nullif(sum(actual_amount), 0),
+            avg(case when is_within_interval then 1.0 else 0.0 end)
+        from funnel.sales_forecast
+        where actual_amount is not null and error_naive_last_period is not null
+            and segment = 'all' and period_grain = 'fiscal_quarter' and horizon = 0
+        """
+    ).fetchone()
+    detail = f"between {low:,.0f} and {high:,.0f} {currency}, {won:,.0f} of it won"
+    if periods and None not in errors:
+        own, crm, last = errors
+        detail += (
+            f"; {periods:,} past forecasts were {own:.0%} off (stage probabilities {crm:.0%}, last quarter"
+            f" again {last:.0%}), {held:.0%} within their interval"
+        )
+    return f"bookings of {start:%b} to {end:%b %Y}", f"{expected:,.0f}", detail
+
+
+def _revenue_retention(published: Any, currency: str) -> tuple[str, str, str] | None:
+    row = published.execute(
+        """
+        select month, net_revenue_retention_12m, gross_revenue_retention_12m, closing_mrr
+        from retention.churn
+        where is_complete and net_revenue_retention_12m is not null order by month desc limit 1
+        """
+    ).fetchone()
+    if row is None:
+        return None
+    month, net, gross, mrr = row
+    return (
+        "net revenue retention",
+        f"{net:.1%}",
+        f"twelve months to {month:%B %Y}; gross {gross:.1%}; MRR {mrr:,.0f} {currency}",
+    )
+
+
+def _payback(published: Any, currency: str) -> tuple[str, str, str] | None:
+    """All channels together; of quarters that are old enough to tell, else of the latest."""
+    row = published.execute(
+        """
+        select period_start, is_mature, sum(loaded_cost) / sum(new_customers) as cac,
+            sum(gross_margin_to_date) / sum(customer_months) as margin
+        from retention.channel_economics
+        where period_grain = 'fiscal_quarter' and date_basis = 'conversion' and model = 'linear'
+        group by period_start, is_mature
+        having sum(new_customers) > 0 and sum(loaded_cost) > 0 and sum(gross_margin_to_date) > 0
+        order by is_mature desc, period_start desc limit 1
+        """
+    ).fetchone()
+    if row is None:
+        return None
+    start, mature, cac, margin = row
+    young = "" if mature else " (too young to be sure)"
+    return (
+        "payback",
+        f"{float(cac) / float(margin):.1f} months",
+        f"customers of the quarter from {start}{young}: {cac:,.0f} {currency} to win one, media and all other"
+        f" costs; {margin:,.0f} {currency} gross margin a month",
+    )
 
 
 def print_status(console: Console, paths: Paths) -> None:

@@ -185,6 +185,8 @@ select
     {{ to_money(safe_divide('media_spend', 'new_customers')) }} as cac_media,
     {{ to_money(safe_divide('loaded_cost', 'new_customers')) }} as cac_loaded,
     {{ safe_divide('billings', 'media_spend') }} as roas,
+    {{ to_money('lifetime_margin') }} as gross_margin_to_date,
+    customer_months,
     -- CAC over the margin that one new customer brings in a month.
     case
         when lifetime_margin > 0 and new_customers > 0
