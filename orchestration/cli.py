@@ -278,12 +278,38 @@ def sandbox_truth(
     demonstration.print_truth(make_console(), scale, seed)
 
 
+@sandbox_app.command("compare")
+def sandbox_compare(
+    seeds: Annotated[str, typer.Option(help="Companies to generate, comma-separated.")] = "1,2,3,4,5",
+    scale: Scale = "small",
+    write: Annotated[
+        Path | None, typer.Option(help="Write the tables between the markers of this page.")
+    ] = None,
+) -> None:
+    """Judge every attribution model by the truth: generate, build and compare, once a seed."""
+    from orchestration import comparison
+    from orchestration.console import make_console
+
+    _check_scale(scale)
+    chosen = _names(seeds) or []
+    if not all(seed.isdigit() for seed in chosen):
+        raise FunnelhouseError(f"--seeds takes whole numbers such as 1,2,3, not {seeds!r}.")
+    console = make_console()
+    numbers = [int(seed) for seed in chosen]
+    content = comparison.report(scale, numbers, comparison.compare(scale, numbers, console.print))
+    if write is None:
+        typer.echo(content)
+    else:
+        comparison.write(write, scale, content)
+        typer.echo(f"Written: {write}")
+
+
 def _names(text: str | None) -> list[str] | None:
     if text is None:
         return None
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
-        raise FunnelhouseError("--systems needs at least one name.")
+        raise FunnelhouseError("This list needs at least one entry.")
     return names
 
 

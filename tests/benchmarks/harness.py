@@ -23,6 +23,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from orchestration.pages import replace_between
+
 RESULTS = Path(__file__).with_name("results.json")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- benchmarks: begin (written by `make bench`) -->", "<!-- benchmarks: end -->"
@@ -163,17 +165,6 @@ def write_page(kept: dict[str, Any]) -> None:
         )
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     replace_between(PAGE, BEGIN, END, "\n".join(lines))
-
-
-def replace_between(page: Path, begin: str, end: str, content: str) -> None:
-    """Replace what stands between two marker lines of a page."""
-    text = page.read_text(encoding="utf-8")
-    before, _, rest = text.partition(begin)
-    inside, found, after = rest.partition(end)
-    if not found:
-        raise ValueError(f"{page} lacks the markers {begin!r} and {end!r}")
-    del inside
-    page.write_text(f"{before}{begin}\n{content}\n{end}{after}", encoding="utf-8")
 
 
 def machine() -> str:
