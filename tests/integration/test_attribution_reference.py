@@ -9,7 +9,6 @@ from tests.integration.conftest import Built
 from tests.reference import models
 from tests.reference.warehouse import differing, read_credits, read_history
 
-BUILT = models.MODELS
 Credits = dict[str, dict[str, dict[str, float]]]
 
 
@@ -24,7 +23,7 @@ def history(built: Built) -> models.History:
 def attributed(built: Built) -> Credits:
     """The published credits."""
     with duckdb.connect(str(built.paths.published), read_only=True) as connection:
-        return read_credits(connection, BUILT)
+        return read_credits(connection)
 
 
 def test_all_models_equal_the_reference(history: models.History, attributed: Credits) -> None:
@@ -38,5 +37,5 @@ def test_every_conversions_credits_sum_to_one_for_every_model(
 ) -> None:
     assert attributed.keys() == {conversion.id for conversion in history.conversions}
     for conversion, touches in attributed.items():
-        for model in BUILT:
+        for model in models.MODELS:
             assert sum(credit[model] for credit in touches.values()) == pytest.approx(1, abs=1e-9), conversion

@@ -20,7 +20,6 @@ from tests.reference.worlds import AS_OF, Rows, World, worlds
 from tests.unit.dbt.project import CORE, Project
 from tests.unit.dbt.world import load_id
 
-BUILT = models.MODELS
 WORLDS = 60
 MODELS = (
     *CORE,
@@ -30,6 +29,9 @@ MODELS = (
     "marts/attribution/fct_attribution.sql",
 )
 
+MARKOV = ("int_markov_transitions", "int_markov_removals", "attribution_markov_channels")
+Fits = dict[tuple[str, dt.date, str], tuple[float, float, float, int]]
+
 
 @dataclass
 class Day:
@@ -38,6 +40,7 @@ class Day:
     history: models.History
     paths: dict[str, list[models.Touch]]
     given: dict[str, dict[str, dict[str, float]]]
+    fits: dict[int, Fits]  # by order of the chain
 
 
 def made_by_hypothesis() -> list[World]:
@@ -60,9 +63,20 @@ def made_by_hypothesis() -> list[World]:
     return made
 
 
+def _fits(project: Project) -> Fits:
+    """(type, month, channel) -> removal effect, its share, attributed and all conversions of the fit."""
+    return {
+        (kind, month, channel): figures
+        for kind, month, channel, *figures in project.rows(
+            "select conversion_type, month, channel, removal_effect, removal_share, attributed_conversions,"
+            " conversions from attribution.attribution_markov_channels"
+        )
+    }
+
+
 @pytest.fixture(scope="module")
 def days(tmp_path_factory: pytest.TempPathFactory) -> list[Day]:
-    """Both days, built one after the other in one warehouse."""
+    """Both days, built one after the other in one warehouse; then the chains of the second order."""
     project = Project(tmp_path_factory.mktemp("worlds"), models=MODELS)
     rows = Rows(made_by_hypothesis())
     found = []
@@ -71,13 +85,10 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> list[Day]:
         project.dbt("build", "--exclude-resource-type", "test", "unit_test")
         with duckdb.connect(str(project.warehouse)) as connection:
             history = read_history(connection)
-            found.append(
-                Day(
-                    history,
-                    models.paths_of(history),
-                    read_credits(connection, BUILT),
-                )
-            )
+            given = read_credits(connection)
+        found.append(Day(history, models.paths_of(history), given, {1: _fits(project)}))
+    project.dbt("run", "-s", *MARKOV, "--vars", "{markov_order: 2}")
+    found[1].fits[2] = _fits(project)
     return found
 
 
@@ -114,5 +125,33 @@ def test_all_ten_models_equal_the_reference(days: list[Day], day: int) -> None:
 def test_credits_are_conserved(days: list[Day], day: int) -> None:
     """Each model gives each conversion away once, no more and no less, and nothing twice."""
     for conversion, touches in days[day].given.items():
-        for model in BUILT:
+        for model in models.MODELS:
             assert sum(credit[model] for credit in touches.values()) == pytest.approx(1, abs=1e-9), conversion
+
+
+@pytest.mark.parametrize(("day", "order"), [(0, 1), (1, 1), (1, 2)])
+def test_markov_fits_equal_the_reference(days: list[Day], day: int, order: int) -> None:
+    """Removal effects and channel totals of every conversion type and month in which somebody converted."""
+    found = days[day]
+    expected = {
+        (kind, month, channel): (
+            effect,
+            one.shares[channel],
+            one.shares[channel] * one.conversions,
+            one.conversions,
+        )
+        for (kind, month), one in models.markov_fits(found.history, found.paths, order).items()
+        for channel, effect in one.removal_effects.items()
+        if one.conversions
+    }
+    given = found.fits[order]
+    assert given.keys() == expected.keys()
+    different = {
+        key: (given[key], value)
+        for key, value in expected.items()
+        if tuple(given[key]) != pytest.approx(value, abs=1e-9)
+    }
+    assert different == {}
+    # The chains are worth something: many, and with effects that nobody could guess.
+    assert len({(kind, month) for kind, month, _ in expected}) > 40
+    assert len({round(effect, 6) for effect, *_ in expected.values()}) > 30

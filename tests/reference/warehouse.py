@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 
 import duckdb
 
@@ -66,12 +65,10 @@ def read_history(connection: duckdb.DuckDBPyConnection) -> History:
     return History(touches, conversions, deals, leads, variables["attribution_lookback_days"])
 
 
-def read_credits(
-    connection: duckdb.DuckDBPyConnection, models: Sequence[str] = MODELS
-) -> dict[str, dict[str, dict[str, float]]]:
+def read_credits(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, dict[str, float]]]:
     """fct_attribution as conversion -> touchpoint -> model -> credit."""
     found: dict[str, dict[str, dict[str, float]]] = defaultdict(dict)
-    columns = ", ".join(f"credit_{model} as {model}" for model in models)
+    columns = ", ".join(f"credit_{model} as {model}" for model in MODELS)
     for row in rows(
         connection, f"select conversion_id, touchpoint_id, {columns} from attribution.fct_attribution"
     ):

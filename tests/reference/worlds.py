@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.unit.dbt.world import BILL, CRM, DROP, WEB_PLAIN, Versions
 
 START = dt.datetime(2024, 1, 10)
-DAYS_BETWEEN_WORLDS = 25
+DAYS_BETWEEN_WORLDS = 4
 AS_OF = dt.datetime(2031, 1, 1)
 OFFLINE = ("webinar", "event", "direct_mail", "partner_referral")
 VISITS = ("direct", "search", "email", "bot")
