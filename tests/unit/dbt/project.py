@@ -7,6 +7,7 @@ The staging models of `fixture` are plain selects over the schema `fixture`, one
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -78,18 +79,25 @@ class Project:
     """One throw-away project with its own warehouse."""
 
     def __init__(
-        self, folder: Path, models: tuple[str, ...] = CORE, left_out: tuple[str, ...] = (), **variables: Any
+        self,
+        folder: Path,
+        models: tuple[str, ...] = CORE,
+        left_out: tuple[str, ...] = (),
+        tests: tuple[str, ...] = (),
+        own_seeds: bool = False,
+        **variables: Any,
     ) -> None:
-        """Lay the project out in `folder` with these models.
+        """Lay the project out in `folder` with these models, and these files of its tests.
 
-        Models whose name starts with one of `left_out` are not in it; `variables` override the vars.
+        Models whose name starts with one of `left_out` are not in it; `variables` override the vars. With
+        `own_seeds` the seeds are copied, so that a test may edit them.
         """
         self.folder = folder
         self.warehouse = folder / "w.duckdb"
         folder.mkdir(parents=True, exist_ok=True)
         settings = yaml.safe_load((REAL_PROJECT / "dbt_project.yml").read_text())
         settings["model-paths"] = ["models", "fixture_models"]
-        settings["test-paths"] = ["none"]
+        settings["test-paths"] = ["tests"]
         settings["models"]["funnelhouse"]["staging_fixture"] = {"+schema": "staging", "+materialized": "view"}
         settings["vars"]["systems"] = [
             {"system": "fixture", "connection": "main", "accounts": [], "entities": list(entities())}
@@ -104,7 +112,10 @@ class Project:
             for file in (sorted(path.glob("*.sql")) if path.is_dir() else [path])
             if not file.name.startswith(left_out or "-")
         ]
-        for name in (Path("macros"), Path("seeds"), Path("profiles.yml"), *files):
+        if own_seeds:
+            shutil.copytree(REAL_PROJECT / "seeds", folder / "seeds")
+        chosen_tests = (Path("tests") / name for name in tests)
+        for name in (Path("macros"), Path("seeds"), Path("profiles.yml"), *files, *chosen_tests):
             link = folder / name
             link.parent.mkdir(parents=True, exist_ok=True)
             if not link.exists():
