@@ -140,7 +140,14 @@ def content(rows: Rows) -> None:
 
 
 def tracking(rows: Rows) -> None:
-    assert rows[0].keys()
+    ordered(rows, "spend")
+    assert {row["finding"] for row in rows} <= {
+        "spend_without_tagged_sessions",
+        "tagged_sessions_without_spend",
+        "naming_violation",
+    }
+    assert all(row["message"] for row in rows)
+    assert any(row["written_value"] and row["suggested_value"] for row in rows)
 
 
 def complete(rows: Rows) -> None:

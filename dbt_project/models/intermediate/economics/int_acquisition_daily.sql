@@ -1,6 +1,6 @@
 {# New customers by the credits of the conversion that made them customers, with what they have brought in
-   since: the base of lifetime value and payback. Revenue and margin are whole-life to as_of, on the day of
-   the acquisition. #}
+   since and what is expected of them: the base of lifetime value and payback. Margin is whole-life to as_of, on
+   the day of the acquisition; unknown where a customer has only revenue. #}
 with
 acquisitions as (
     select
@@ -12,16 +12,19 @@ acquisitions as (
                 then {{ days_between('conversions.converted_at', as_of()) }} / 30.4375
             else 1.0
         end as months_observed,
-        cast(coalesce(margins.revenue, 0) as double) as revenue,
         case
-            when margins.customer_id is null then 0.0
-            else cast(margins.gross_margin as double)
-        end as gross_margin
+            when customers.customer_id is null then 0.0
+            when customers.value_basis = 'gross_margin' then cast(customers.realised_value as double)
+        end as gross_margin,
+        case
+            when customers.customer_id is null then 0.0
+            when customers.value_basis = 'gross_margin' then cast(customers.lifetime_value as double)
+        end as lifetime_value
     from {{ ref('fct_conversions') }} as conversions
     inner join {{ ref('conversion_types') }} as types
         on conversions.conversion_type = types.conversion_type and types.is_revenue
-    left join {{ ref('int_customer_margins') }} as margins
-        on conversions.customer_id = margins.customer_id
+    left join {{ ref('customer_lifetime_value') }} as customers
+        on conversions.customer_id = customers.customer_id
     where conversions.is_new_customer
 ),
 
@@ -48,10 +51,12 @@ final as (
         channel,
         '{{ model }}' as model,
         sum(credit_{{ model }}) as new_customers,
-        sum(credit_{{ model }} * revenue) as lifetime_revenue,
         case
             when count(gross_margin) = count(*) then sum(credit_{{ model }} * gross_margin)
-        end as lifetime_margin,
+        end as gross_margin,
+        case
+            when count(lifetime_value) = count(*) then sum(credit_{{ model }} * lifetime_value)
+        end as lifetime_value,
         sum(credit_{{ model }} * months_observed) as customer_months
     from credited
     where credit_{{ model }} != 0
@@ -69,7 +74,7 @@ select
     channel,
     model,
     new_customers,
-    lifetime_revenue,
-    lifetime_margin,
+    gross_margin,
+    lifetime_value,
     customer_months
 from final

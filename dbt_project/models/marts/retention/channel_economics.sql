@@ -41,13 +41,13 @@ slices as (
 {%- set measures = [
     'media_spend', 'other_cost', 'leads', 'mqls', 'sqls', 'pqls', 'opportunities', 'wins', 'purchases',
     'trials', 'subscriptions', 'pipeline', 'bookings', 'order_value', 'new_mrr', 'billings', 'billings_refunded',
-    'new_customers', 'lifetime_revenue', 'lifetime_margin', 'customer_months'
+    'new_customers', 'gross_margin', 'lifetime_value', 'customer_months'
 ] %}
 {%- set counted = {
     'leads': 'lead', 'mqls': 'mql', 'sqls': 'sql', 'pqls': 'pql', 'opportunities': 'opportunity',
     'wins': 'won', 'purchases': 'purchase', 'trials': 'trial', 'subscriptions': 'subscription'
 } %}
-{%- set acquired = ['new_customers', 'lifetime_revenue', 'lifetime_margin', 'customer_months'] %}
+{%- set acquired = ['new_customers', 'gross_margin', 'lifetime_value', 'customer_months'] %}
 {%- set valued = {
     'pipeline': 'opportunity', 'bookings': 'won', 'order_value': 'purchase', 'new_mrr': 'subscription'
 } %}
@@ -185,15 +185,17 @@ select
     {{ to_money(safe_divide('media_spend', 'new_customers')) }} as cac_media,
     {{ to_money(safe_divide('loaded_cost', 'new_customers')) }} as cac_loaded,
     {{ safe_divide('billings', 'media_spend') }} as roas,
-    {{ to_money('lifetime_margin') }} as gross_margin_to_date,
+    {{ to_money('gross_margin') }} as gross_margin_to_date,
     customer_months,
     -- CAC over the margin that one new customer brings in a month.
     case
-        when lifetime_margin > 0 and new_customers > 0
-            then loaded_cost / new_customers / (lifetime_margin / customer_months)
+        when gross_margin > 0 and new_customers > 0
+            then loaded_cost / new_customers / (gross_margin / customer_months)
     end as payback_months,
-    {{ to_money(safe_divide('lifetime_margin', 'new_customers')) }} as realised_ltv,
-    {{ safe_divide('lifetime_margin', 'loaded_cost') }} as ltv_to_cac,
+    {{ to_money(safe_divide('gross_margin', 'new_customers')) }} as realised_ltv,
+    {{ safe_divide('gross_margin', 'loaded_cost') }} as realised_ltv_to_cac,
+    {{ to_money(safe_divide('lifetime_value', 'new_customers')) }} as ltv,
+    {{ safe_divide('lifetime_value', 'loaded_cost') }} as ltv_to_cac,
     {{ date_diff_days('period_end', as_of_date()) }} >= {{ var('economics_mature_after_days') }}
         as is_mature
 from final
