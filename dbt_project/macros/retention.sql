@@ -1,4 +1,11 @@
-{# What belongs here: the arithmetic that the models of retention share: decays, intervals, complete periods. #}
+{# What belongs here: the arithmetic that the models of retention share: decays, intervals, segments, complete periods. #}
+
+{# Segments of a report: name -> expression; `all`, and columns by their own names. A macro so that a test can ask for one. #}
+{% macro segment_columns(names) %}
+    {%- set segments = {'all': "'all'"} -%}
+    {%- for name in names %}{% do segments.update({name: name}) %}{% endfor -%}
+    {{ return(segments) }}
+{% endmacro %}
 
 {# Whether the period that starts on a date ended before the day of as_of. #}
 {% macro period_is_complete(grain, start) -%}

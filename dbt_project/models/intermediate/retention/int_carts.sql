@@ -40,10 +40,7 @@ purchases as (
 
 steps as (
     select
-        case
-            when person_id is null then {{ surrogate_key(['source_relation', 'anonymous_id']) }}
-            else person_id
-        end as visitor_id,
+        coalesce(person_id, {{ surrogate_key(['source_relation', 'anonymous_id']) }}) as visitor_id,
         person_id,
         occurred_at,
         event_id as step_id,

@@ -85,21 +85,19 @@ renewable as (
     select
         known.*,
         rates.renewal_rate,
-        case
-            when known.status = 'open'
-                then greatest(
-                    floor(
-                        (
-                            known.horizon_months
-                            - {{ months_between('known.cutoff_at', 'cast(known.due_on as timestamp)') }}
-                        ) / known.term_months
-                    ) + 1,
-                    0.0
-                )
-            else 0.0
-        end as most_renewals
+        floor(
+            (known.horizon_months - {{ months_between('known.cutoff_at', 'cast(known.due_on as timestamp)') }})
+            / known.term_months
+        ) + 1 as terms_in_horizon
     from known
     inner join rates on known.fit = rates.fit
+),
+
+chained as (
+    select
+        *,
+        case when status = 'open' then greatest(terms_in_horizon, 0.0) else 0.0 end as most_renewals
+    from renewable
 ),
 
 forecasts as (
@@ -113,7 +111,7 @@ forecasts as (
         )
         / ((1 - renewal_rate) * (1 - renewal_rate))
         - renewal_rate * (1 - power(renewal_rate, most_renewals)) / (1 - renewal_rate) as squared_renewals
-    from renewable
+    from chained
 )
 
 select

@@ -3,10 +3,7 @@ Who is a detractor, passive or promoter stands in the seed survey_types.csv. The
 promoters less that of detractors, from -100 to 100; its interval is the normal one, with the variance p + d -
 (p - d)^2 of one answer.
 #}
-{%- set segments = {
-    'all': "'all'", 'channel': 'channel', 'country': 'country', 'plan': 'plan',
-    'business_model': 'business_model'
-} -%}
+{%- set segments = segment_columns(['channel', 'country', 'plan', 'business_model']) -%}
 with responses as (
     select * from {{ ref('int_survey_responses') }}
 ),
@@ -95,12 +92,15 @@ select
     cast(detractors as bigint) as detractors,
     100 * net_share as net_score,
     {%- for side, sign in [('low', '-'), ('high', '+')] %}
-    {{ 'greatest' if side == 'low' else 'least' }}(
-        100 * (
-            net_share {{ sign }} 1.959963984540054
-            * sqrt(greatest(decided_share - net_share * net_share, 0.0) / nullif(opinions, 0))
-        ), {{ '-100.0' if side == 'low' else '100.0' }}
-    ) as net_score_{{ side }},
+    case
+        when opinions > 0
+            then {{ 'greatest' if side == 'low' else 'least' }}(
+                100 * (
+                    net_share {{ sign }} 1.959963984540054
+                    * sqrt(greatest(decided_share - net_share * net_share, 0.0) / opinions)
+                ), {{ '-100.0' if side == 'low' else '100.0' }}
+            )
+    end as net_score_{{ side }},
     {%- endfor %}
     is_complete
 from rated

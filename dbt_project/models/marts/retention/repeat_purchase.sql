@@ -5,9 +5,7 @@ ordered less than that before as_of is in neither part.
 #}
 {#- Days; they are columns of the contract. -#}
 {%- set windows = [30, 90, 180] -%}
-{%- set segments = {
-    'all': "'all'", 'channel': 'channel', 'country': 'country', 'first_product': 'first_product'
-} -%}
+{%- set segments = segment_columns(['channel', 'country', 'first_product']) -%}
 with lines as (
     select * from {{ ref('int_revenue_margins') }}
     where business = 'shop' and event_type != 'refund'

@@ -3,7 +3,7 @@ Two starting points: a trial, and a product-qualified lead. What follows counts 
 start of the same kind: activation (an event of activation_events; who was active before is active from the
 first moment), the first paid subscription, and for leads in the CRM the opportunity.
 #}
-{%- set segments = {'all': "'all'", 'channel': 'channel', 'plan': 'plan', 'country': 'country'} -%}
+{%- set segments = segment_columns(['channel', 'plan', 'country']) -%}
 {%- set days = var('trial_conversion_days') -%}
 with conversions as (
     select
@@ -101,8 +101,10 @@ followed as (
         starts.started_on,
         {{ days_between('starts.started_at', as_of()) }} as days_had,
         activations.activated_at < starts.next_started_at as is_activated,
-        greatest({{ days_between('starts.started_at', 'activations.activated_at') }}, 0.0)
-            as days_to_activate,
+        case
+            when activations.activated_at <= starts.started_at then 0.0
+            else {{ days_between('starts.started_at', 'activations.activated_at') }}
+        end as days_to_activate,
         subscribed.subscribed_at is not null as is_converted,
         {{ days_between('starts.started_at', 'subscribed.subscribed_at') }} as days_to_convert,
         opened.opened_at is not null as is_opportunity,
