@@ -223,6 +223,15 @@ from (select unnest(generate_series(cast({{ first }} as bigint), cast({{ last }}
 select explode(sequence(cast({{ first }} as bigint), cast({{ last }} as bigint))) as n
 {%- endmacro %}
 
+{# One row per day from a column to another, both included (first <= last): use in the select list of its own CTE. #}
+{% macro explode_days(first, last) %}{{ return(adapter.dispatch('explode_days', 'funnelhouse')(first, last)) }}{% endmacro %}
+{% macro default__explode_days(first, last) -%}
+cast(unnest(generate_series(cast({{ first }} as timestamp), cast({{ last }} as timestamp), interval 1 day)) as date)
+{%- endmacro %}
+{% macro spark__explode_days(first, last) -%}
+explode(sequence({{ first }}, {{ last }}, interval 1 day))
+{%- endmacro %}
+
 {# Monday 1 to Sunday 7. #}
 {% macro iso_weekday(date) %}{{ return(adapter.dispatch('iso_weekday', 'funnelhouse')(date)) }}{% endmacro %}
 {% macro default__iso_weekday(date) -%}cast(isodow({{ date }}) as bigint){%- endmacro %}

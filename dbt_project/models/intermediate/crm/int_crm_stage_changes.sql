@@ -5,7 +5,11 @@
 } %}
 {% set opportunity_fields = {
     'stage': 'stage', 'amount': 'amount_original', 'close_date': 'close_date', 'owner_id': 'owner_source_id',
-    'forecast_category': 'forecast_category',
+    'forecast_category': 'forecast_category', 'currency': 'currency_original',
+} %}
+{# Removed opportunities have a type of their own, so that nobody counts them who does not ask for them. #}
+{% set opportunity_records = {
+    'opportunity': 'opportunities', 'removed_opportunity': 'removed_opportunities',
 } %}
 
 with history as (
@@ -20,6 +24,10 @@ opportunities as (
     select * from {{ ref('int_opportunities') }}
 ),
 
+removed_opportunities as (
+    select * from {{ ref('int_removed_opportunities') }}
+),
+
 mapping as (
     select
         object_type,
@@ -31,7 +39,7 @@ mapping as (
     from {{ ref('crm_stage_mapping') }}
 ),
 
--- Each surviving record x followed field, with its present value.
+-- Each record x followed field, with its present value.
 present as (
     {% for field, column in contact_fields.items() %}
     select
@@ -48,9 +56,11 @@ present as (
     from contacts
     union all
     {% endfor %}
+    {% for object_type, records in opportunity_records.items() %}
+    {% set is_last_type = loop.last %}
     {% for field, column in opportunity_fields.items() %}
     select
-        'opportunity' as object_type,
+        '{{ object_type }}' as object_type,
         opportunity_id as object_id,
         source_relation,
         source_record_id,
@@ -60,8 +70,9 @@ present as (
         closed_at,
         '{{ field }}' as field,
         cast({{ column }} as {{ text_type() }}) as present_value
-    from opportunities
-    {% if not loop.last %}union all{% endif %}
+    from {{ records }}
+    {% if not (loop.last and is_last_type) %}union all{% endif %}
+    {% endfor %}
     {% endfor %}
 ),
 
@@ -86,7 +97,7 @@ given as (
     from history
     inner join present
         on
-            history.object_type = present.object_type
+            history.object_type = replace(present.object_type, 'removed_', '')
             and history.source_relation = present.source_relation
             and history.object_id = present.source_record_id
             and history.field = present.field
@@ -144,7 +155,7 @@ inferred as (
             'without_history.object_type', 'without_history.object_id', 'without_history.field', "'first'"
         ]) }} as change_id,
         case
-            when without_history.object_type = 'opportunity' and without_history.field = 'stage'
+            when without_history.object_type <> 'contact' and without_history.field = 'stage'
                 then coalesce(first_stages.crm_stage, without_history.present_value)
             else without_history.present_value
         end as to_value,
@@ -168,7 +179,7 @@ inferred as (
         greatest(created_at, coalesce(closed_at, updated_at, created_at)) as changed_at,
         true as is_inferred
     from without_history
-    where object_type = 'opportunity' and field = 'stage'
+    where object_type <> 'contact' and field = 'stage'
 ),
 
 all_changes as (
@@ -260,7 +271,7 @@ final as (
     from changes
     left join mapping
         on
-            changes.object_type = mapping.object_type
+            replace(changes.object_type, 'removed_', '') = mapping.object_type
             and changes.field = mapping.field
             and lower(changes.to_value) = mapping.crm_stage
             and coalesce(mapping.pipeline, coalesce(lower(changes.pipeline), ''))

@@ -48,6 +48,15 @@ dated as (
     where removals.removed_id is null
 ),
 
+-- Some systems write 50 for one half: where a source has any probability above 1, all of its are per cent.
+scales as (
+    select
+        source_relation,
+        case when max(probability) > 1 then 100.0 else 1.0 end as probability_scale
+    from dated
+    group by source_relation
+),
+
 -- What a system does not say about closing follows from the stage's mapping.
 closing as (
     select
@@ -104,7 +113,7 @@ final as (
                 then {{ surrogate_key(['closing.source_relation', 'closing.owner_id']) }}
         end as owner_id,
         closing.owner_id as owner_source_id,
-        closing.probability,
+        closing.probability / scales.probability_scale as probability,
         closing.forecast_category,
         closing.next_step,
         closing.contract_start,
@@ -122,6 +131,7 @@ final as (
         closing.source_relation,
         closing.opportunity_id as source_record_id
     from closing
+    inner join scales on closing.source_relation = scales.source_relation
     left join removals as account_removals
         on
             closing.source_relation = account_removals.source_relation

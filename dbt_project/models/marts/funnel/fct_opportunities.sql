@@ -16,9 +16,23 @@ opportunity_persons as (
 persons as (
     select
         person_id,
-        account_id
+        account_id,
+        country
     from {{ ref('dim_persons') }}
-    where account_id is not null
+),
+
+accounts as (
+    select
+        account_id,
+        nullif(country, '(not set)') as country
+    from {{ ref('dim_accounts') }}
+),
+
+owners as (
+    select
+        owner_id,
+        team
+    from {{ ref('dim_owners') }}
 ),
 
 touches as (
@@ -96,11 +110,17 @@ last_touches as (
 influence as (
     select
         opportunity_id,
-        cast(count(*) as bigint) as marketing_touches
+        min(case when is_credit_eligible then occurred_at end) as first_touch_at,
+        cast(
+            sum(
+                case
+                    when is_marketing and days_before_creation <= {{ var('marketing_influence_days') }} then 1
+                    else 0
+                end
+            ) as bigint
+        ) as marketing_touches
     from deal_touches
-    where is_marketing
-        and is_before_close
-        and days_before_creation <= {{ var('marketing_influence_days', 90) }}
+    where is_before_close
     group by opportunity_id
 ),
 
@@ -129,7 +149,10 @@ sourced as (
             when opportunities.opportunity_type in ('renewal', 'expansion') then 'opportunity_type'
             else 'no_touch'
         end as sourced_rule,
-        coalesce(influence.marketing_touches, 0) as marketing_touches
+        coalesce(influence.marketing_touches, 0) as marketing_touches,
+        influence.first_touch_at,
+        coalesce(accounts.country, persons.country, '(not set)') as country,
+        coalesce(owners.team, '(not set)') as team
     from opportunities
     left join bands
         on
@@ -139,6 +162,9 @@ sourced as (
         on opportunities.opportunity_id = last_touches.opportunity_id and last_touches.touch_rank = 1
     left join sourcing_rules on last_touches.channel = sourcing_rules.channel
     left join influence on opportunities.opportunity_id = influence.opportunity_id
+    left join accounts on opportunities.account_id = accounts.account_id
+    left join persons on opportunities.person_id = persons.person_id
+    left join owners on opportunities.owner_id = owners.owner_id
 )
 
 select
@@ -152,6 +178,8 @@ select
     stage,
     coalesce(opportunity_type, '(not set)') as opportunity_type,
     owner_id,
+    team,
+    country,
     amount,
     amount_original,
     arr,
@@ -181,6 +209,9 @@ select
     sourcing_channel,
     marketing_touches > 0 as is_marketing_influenced,
     marketing_touches,
+    first_touch_at,
+    greatest({{ days_between('created_at', 'closed_at') }}, 0.0) as days_to_close,
+    {{ days_between('first_touch_at', 'closed_at') }} as days_to_close_from_first_touch,
     source_relation,
     source_record_id
 from sourced
