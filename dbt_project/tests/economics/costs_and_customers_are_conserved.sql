@@ -8,7 +8,9 @@ expected as (
         sum(
             case
                 when
-                    types.is_revenue and conversions.is_new_customer and customers.value_basis = 'gross_margin'
+                    types.is_revenue
+                    and conversions.is_new_customer
+                    and customers.value_basis = 'gross_margin'
                     then cast(customers.realised_value as double)
                 else 0.0
             end
