@@ -19,4 +19,8 @@ SETTINGS = (
 
 def client_for(connection: Connection) -> ApiClient:
     """A client without credentials."""
-    return ApiClient(SYSTEM_NAME, setting(connection, SETTINGS, "BASE_URL"))
+    return ApiClient(
+        SYSTEM_NAME,
+        setting(connection, SETTINGS, "BASE_URL"),
+        headers={"Accept": "text/xml, application/xml"},
+    )

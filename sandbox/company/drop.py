@@ -1,9 +1,8 @@
 """The file drop: everything that no connected vendor's API carries, as files with a manifest.
 
 What belongs here: how the company's records look as files: other people's column names, local number and
-date formats, encodings. `write` renders what is visible at a moment. Files are cut by month (of arrival,
-or of the day for ad figures), so that a day's run changes the running month's files and, where platforms
-restate, the month's before; a file whose content has not changed is not touched.
+date formats, encodings. `write` renders what is visible at a moment. Files are cut by month of arrival, so
+that a day's run changes the running month's files only; a file whose content has not changed is not touched.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ import yaml
 
 from sandbox.company import Company
 from sandbox.company.frames import money_text
-from sandbox.company.restatement import restated, to_us
+from sandbox.company.restatement import to_us
 
-FOLDERS = ("linkedin", "costs", "offline", "shop", "consent", "surveys", "tests", "rates")
+FOLDERS = ("costs", "offline", "shop", "consent", "surveys", "tests", "rates")
 _Rows = tuple[str, bytes]
 
 
@@ -57,11 +56,6 @@ def write(company: Company, folder: Path | str, as_of: datetime) -> list[Path]:
 def _files(company: Company, as_of: datetime) -> Iterator[_Rows]:
     """Name and content of every file of the drop."""
     t = company.tables
-    shown = restated(t["ad_performance"], as_of)
-    names = _ad_names(t)
-    yield from _by_month(
-        _platform(shown, "linkedin", names), "date", "linkedin/creative_performance_{}.csv", _linkedin
-    )
 
     def visible(name: str) -> pa.Table:
         table = t[name]
@@ -128,71 +122,6 @@ def _local(column: pa.ChunkedArray, pattern: str) -> pa.Array:
     """UTC moments as local text of Amsterdam."""
     seconds = column.cast(pa.timestamp("s"), safe=False).cast(pa.timestamp("s", "UTC"))
     return pc.strftime(seconds.cast(pa.timestamp("s", "Europe/Amsterdam")), pattern)
-
-
-# --------------------------------------------------------------------------------------------- advertising
-def _ad_names(t: dict[str, pa.Table]) -> dict[str, dict[str, str]]:
-    """Names by id, of campaigns, ad groups and ads."""
-    return {
-        kind: dict(zip(t[table][f"{kind}_id"].to_pylist(), t[table][f"{kind}_name"].to_pylist(), strict=True))
-        for kind, table in (
-            ("campaign", "ad_campaigns"),
-            ("ad_group", "ad_groups"),
-            ("ad", "ads"),
-            ("account", "ad_accounts"),
-        )
-    } | {
-        "objective": dict(
-            zip(
-                t["ad_campaigns"]["campaign_id"].to_pylist(),
-                t["ad_campaigns"]["objective"].to_pylist(),
-                strict=True,
-            )
-        )
-    }
-
-
-def _look_up(column: pa.ChunkedArray, names: dict[str, str]) -> pa.Array:
-    encoded = column.combine_chunks().dictionary_encode()
-    return pa.array([names[value] for value in encoded.dictionary.to_pylist()]).take(encoded.indices)
-
-
-def _platform(shown: pa.Table, platform: str, names: dict[str, dict[str, str]]) -> pa.Table:
-    table = shown.filter(pc.equal(shown["platform"], platform))
-    for kind in ("account", "campaign", "ad_group", "ad"):
-        table = table.append_column(f"{kind}_name", _look_up(table[f"{kind}_id"], names[kind]))
-    return table.append_column("objective", _look_up(table["campaign_id"], names["objective"]))
-
-
-def _linkedin(table: pa.Table) -> bytes:
-    """Tab-separated UTF-16 with American dates, as the platform's own export is."""
-    american = pc.strftime(table["date"].cast(pa.timestamp("s")), "%m/%d/%Y")
-    content = _csv(
-        pa.table(
-            {
-                "Start Date (in UTC)": american,
-                "Account Id": table["account_id"],
-                "Account Name": table["account_name"],
-                "Campaign Group Id": table["campaign_id"],
-                "Campaign Group Name": table["campaign_name"],
-                "Campaign Objective": table["objective"],
-                "Campaign ID": table["ad_group_id"],
-                "Campaign Name": table["ad_group_name"],
-                "Creative Id": table["ad_id"],
-                "Creative Name": table["ad_name"],
-                "Country": table["country"],
-                "Device": table["device"],
-                "Impressions": table["impressions"],
-                "Clicks": table["clicks"],
-                "Total Spent": _money(table, "spend_minor"),
-                "Conversions": table["conversions"],
-                "Total Conversion Value": _money(table, "conversions_value_minor"),
-                "Currency": table["currency"],
-            }
-        ),
-        "\t",
-    )
-    return content.decode().encode("utf-16")
 
 
 # --------------------------------------------------------------------------------------------- other files
@@ -309,43 +238,10 @@ def _c(column: str, **options: Any) -> dict[str, Any]:
     return {"column": column, **options}
 
 
-_PLATFORM_COLUMNS: dict[str, Any] = {
-    "impressions": "Impressions",
-    "currency": "Currency",
-    "country": "Country",
-}
 _DESCRIPTION: dict[str, Any] = {
     "version": 1,
     "name": "drop",
     "entities": {
-        "ad_performance": [
-            {
-                "path": "linkedin/creative_performance_*.csv",
-                "encoding": "utf-16",
-                "delimiter": "\t",
-                "date_format": "%m/%d/%Y",
-                "columns": {
-                    "date": "Start Date (in UTC)",
-                    "account_id": "Account Id",
-                    "account_name": "Account Name",
-                    "account_time_zone": {"value": "Europe/Amsterdam"},
-                    "campaign_id": "Campaign Group Id",
-                    "campaign_name": "Campaign Group Name",
-                    "objective": "Campaign Objective",
-                    "ad_group_id": "Campaign ID",
-                    "ad_group_name": "Campaign Name",
-                    "ad_id": "Creative Id",
-                    "ad_name": "Creative Name",
-                    "network_type": {"value": "linkedin"},
-                    "device": {"sql": "lower(Device)"},
-                    "clicks": "Clicks",
-                    "spend": "Total Spent",
-                    "conversions": "Conversions",
-                    "conversions_value": "Total Conversion Value",
-                    **_PLATFORM_COLUMNS,
-                },
-            },
-        ],
         "costs": {
             "path": "costs/kosten_*.csv",
             "delimiter": ";",

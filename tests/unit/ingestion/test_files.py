@@ -273,3 +273,29 @@ def test_an_expression_reaches_no_file(paths: Paths, drop: Path) -> None:
     manifest = COSTS.replace("cost_type: Kind", "cost_type: {sql: \"read_text('/etc/hostname')\"}")
     with pytest.raises(FunnelhouseError, match=r"does not fit costs\.csv"):
         run(paths, drop, manifest, "costs")
+
+
+def test_a_platforms_own_export_is_read_as_it_comes(paths: Paths, drop: Path) -> None:
+    """Tabs, UTF-16 with its mark, American dates and thousands with a comma."""
+    lines = "Start Date\tAccount\tGroup\tTotal Spent\r\n06/30/2026\t7\t9\t1,234.50\r\n"
+    (drop / "creatives.csv").write_bytes(lines.encode("utf-16"))
+    manifest = """
+    version: 1
+    currency: EUR
+    entities:
+      ad_performance:
+        - path: creatives.csv
+          encoding: utf-16
+          delimiter: "\\t"
+          thousands_separator: ","
+          date_format: "%m/%d/%Y"
+          columns: {date: Start Date, account_id: Account, campaign_id: Group, spend: Total Spent}
+    """
+    report = run(paths, drop, manifest, "ad_performance")
+    assert report.quarantined == 0
+    with connect(paths, read_only=True) as connection:
+        row = connection.execute(
+            "select cast(date as varchar), account_id, campaign_id, spend, currency"
+            " from raw_files.ad_performance"
+        ).fetchall()
+    assert row == [("2026-06-30", "7", "9", Decimal("1234.5000"), "EUR")]

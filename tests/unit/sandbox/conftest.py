@@ -99,6 +99,12 @@ class Client:
         url = f"{self.setting('meta_ads', 'BASE_URL')}/v25.0/{account}{path}"
         return self.session.get(url, params=params, headers=headers, timeout=60)
 
+    def professional(self, path: str) -> requests.Response:
+        """Get a path, with its query written out, of the professional network's ads API."""
+        headers = {"Authorization": f"Bearer {self.token('linkedin_ads')}", "LinkedIn-Version": "202606"}
+        url = self.setting("linkedin_ads", "BASE_URL") + path
+        return self.session.get(url, headers=headers, timeout=60)
+
     def control(self, method: str, path: str, body: Any = None) -> Any:
         """Call the sandbox's own controls."""
         answer = self.session.request(method, f"{self.base}/_sandbox/{path}", json=body, timeout=60)

@@ -26,7 +26,16 @@ def _set(client: Client, kind: str, path: str = "^/hubspot/crm/v3/objects/contac
 
 
 def test_every_vendor_offers_what_the_app_needs() -> None:
-    assert sorted(vendors()) == ["ecb", "ga4", "google_ads", "hubspot", "mailchimp", "meta_ads", "stripe"]
+    assert sorted(vendors()) == [
+        "ecb",
+        "ga4",
+        "google_ads",
+        "hubspot",
+        "linkedin_ads",
+        "mailchimp",
+        "meta_ads",
+        "stripe",
+    ]
     settings = environment(8790)
     for name, module in vendors().items():
         assert any(key.startswith(f"SOURCES__{name.upper()}__") for key in settings)

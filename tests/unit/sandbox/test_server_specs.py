@@ -16,6 +16,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+import yaml
 
 from ingestion.meta_ads import source as meta_ads_source
 from sandbox.company import Company
@@ -213,6 +214,51 @@ def test_social_ads_parameters_are_the_published_ones(specs: Path) -> None:
     for table, _, _, statuses in meta_ads_source.EDGES:
         kind = {"campaigns": "Campaign", "ad_sets": "AdSet", "ads": "Ad"}[table.name]
         assert set(statuses) <= values[f"{kind}_effective_status"]
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "newer"),
+    [
+        ("", "AdAccount", ()),
+        ("/adCampaignGroups?q=search&pageSize=100", "CampaignGroup", ("objectiveType",)),
+        ("/adCampaigns?q=search&pageSize=100", "Campaign", ()),
+        ("/creatives?q=criteria&pageSize=100", "Creative", ("name", "intendedStatus", "account")),
+    ],
+)
+def test_professional_ads_have_the_published_shape(
+    client: Client, specs: Path, path: str, name: str, newer: tuple[str, ...]
+) -> None:
+    document = yaml.safe_load((specs / "linkedin" / "linkedin-marketing-campaigns.yml").read_text())
+    published = document["components"]["schemas"][name]["properties"]
+    answer = client.professional(f"/rest/adAccounts/508731962{path}").json()
+    records = answer.get("elements", [answer])
+    assert records
+    kinds: dict[str, type] = {"string": str, "integer": int, "boolean": bool, "object": dict}
+    for record in records:
+        assert set(record) <= {*published, *newer}
+        for key, value in record.items():
+            if key in published:
+                assert isinstance(value, kinds[published[key]["type"]]), key
+
+
+def test_professional_analytics_have_the_published_shape(client: Client, specs: Path) -> None:
+    document = yaml.safe_load((specs / "linkedin" / "linkedin-marketing-reporting-roi.yml").read_text())
+    published = document["components"]["schemas"]["ConversionsByMemberCompanyResponse200"]["properties"]
+    query = (
+        "q=analytics&pivot=CREATIVE&timeGranularity=DAILY"
+        "&dateRange=(start:(year:2026,month:6,day:1),end:(year:2026,month:6,day:30))"
+        "&accounts=List(urn%3Ali%3AsponsoredAccount%3A508731962)"
+        "&fields=dateRange,pivotValues,impressions,costInLocalCurrency,externalWebsiteConversions"
+    )
+    answer = client.professional(f"/rest/adAnalytics?{query}").json()
+    assert set(answer) == set(published)
+    assert set(answer["paging"]) == set(published["paging"]["properties"])
+    assert answer["elements"]
+    for element in answer["elements"]:
+        assert isinstance(element["costInLocalCurrency"], str)
+        assert isinstance(element["externalWebsiteConversions"], int)
+        assert set(element["dateRange"]) == {"start", "end"}
+        assert element["pivotValues"][0].startswith("urn:li:sponsoredCreative:")
 
 
 def test_reports_have_the_published_shape(client: Client, specs: Path) -> None:

@@ -20,7 +20,7 @@ from sandbox.company import generate
 from sandbox.environment import environment
 
 AS_OF = datetime(2026, 7, 1, 3, tzinfo=UTC)
-SYSTEMS = ("ecb", "ga4", "google_ads", "hubspot", "mailchimp", "meta_ads", "stripe")
+SYSTEMS = ("ecb", "ga4", "google_ads", "hubspot", "linkedin_ads", "mailchimp", "meta_ads", "stripe")
 
 
 @dataclass
@@ -48,6 +48,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             patch.setenv(name, value)
         patch.setenv("SOURCES__GOOGLE_ADS__START_DATE", "2026-05-01")
         patch.setenv("SOURCES__META_ADS__START_DATE", "2026-05-01")
+        patch.setenv("SOURCES__LINKEDIN_ADS__START_DATE", "2026-05-01")
         connected = {
             entry.system: Connection(
                 entry.system, entry.name, entry.accounts, tuple(e for e in entry.entities if e != "ad_clicks")
@@ -112,17 +113,27 @@ def test_spend_is_what_the_platform_shows(world: World) -> None:
     assert 0 < ads < expected * 10000  # Performance Max is in no ad's row
 
 
-@pytest.mark.parametrize("reading", ["insights_by_country", "insights_by_device"])
-def test_both_readings_of_insights_hold_what_the_platform_shows(world: World, reading: str) -> None:
+@pytest.mark.parametrize(
+    ("platform", "reading", "spend", "clicks"),
+    [
+        ("meta", "raw_meta_ads.insights_by_country", "spend", "inline_link_clicks"),
+        ("meta", "raw_meta_ads.insights_by_device", "spend", "inline_link_clicks"),
+        ("linkedin", "raw_linkedin_ads.creative_analytics", "cost", "landing_page_clicks"),
+        ("linkedin", "raw_linkedin_ads.account_analytics", "cost", "landing_page_clicks"),
+    ],
+)
+def test_each_reading_of_a_social_platform_holds_what_it_shows(
+    world: World, platform: str, reading: str, spend: str, clicks: str
+) -> None:
     from sandbox.company.restatement import restated
 
-    table = world.sql.sql("from company_ad_performance where platform = 'meta'").to_arrow_table()
-    world.sql.register("shown_meta", restated(table, AS_OF.replace(tzinfo=None)))
+    table = world.sql.sql(f"from company_ad_performance where platform = '{platform}'").to_arrow_table()
+    world.sql.register("shown_social", restated(table, AS_OF.replace(tzinfo=None)))
     expected = world.sql.execute(
-        "select sum(spend_minor) / 100, sum(impressions), sum(clicks) from shown_meta"
+        "select sum(spend_minor) / 100, sum(impressions), sum(clicks) from shown_social"
     ).fetchall()[0]
     held = world.sql.execute(
-        f"select sum(spend), sum(impressions), sum(inline_link_clicks) from raw_meta_ads.{reading}"
+        f"select sum({spend}), sum(impressions), sum({clicks}) from {reading}"
     ).fetchall()[0]
     assert expected[0] > 0
     assert [float(value) for value in held] == [float(value) for value in expected]

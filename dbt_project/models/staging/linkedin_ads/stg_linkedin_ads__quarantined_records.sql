@@ -1,0 +1,3 @@
+{{ config(enabled=provides('linkedin_ads', 'quarantined_records')) }}
+
+{{ refused_records('linkedin_ads') }}
