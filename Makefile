@@ -1,6 +1,6 @@
 # Every target makes its own environment first. `make demo` and `make test` are all that a newcomer needs.
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak dev lint format clean lock
+.PHONY: help demo test soak test-peers bench compare dev lint format clean lock
 SHELL := /bin/sh
 
 py := .venv/bin/python
@@ -21,6 +21,18 @@ test: .venv/.complete ## all tests (about ten minutes at most, no network, no cr
 
 soak: .venv/.complete ## sixty simulated days, one run a day, against one full run at the end
 	@$(py) -m pytest -m soak tests/integration/test_simulated_days.py
+
+.venv-peers/.complete: .venv/.complete scripts/peers.sh
+	@./scripts/peers.sh
+
+test-peers: .venv-peers/.complete ## attribution against public libraries, which are installed beside the environment
+	@.venv-peers/bin/python -m pytest -m peers tests/reference
+
+bench: .venv-peers/.complete ## speed and memory against peers, side by side; writes docs/benchmarks.md (about an hour)
+	@.venv-peers/bin/python -m pytest -m bench -s --timeout 7200 tests/benchmarks
+
+compare: .venv/.complete ## attribution models against the simulated company's truth; writes docs/attribution.md
+	@$(funnelhouse) sandbox compare --seeds 1,2,3,4,5,6 --scale small --write docs/attribution.md
 
 dev: .venv/.complete ## the Dagster UI on 127.0.0.1:3000, on the data folder that `make demo` filled
 	@$(funnelhouse) dev
