@@ -55,3 +55,6 @@ cast(
         'pipeline_created', 'opportunities_created', 'meetings_held',
     ]) }}
 {% endmacro %}
+
+{# Who may source an opportunity. #}
+{% macro opportunity_sources() %}{{ return(['marketing', 'sales', 'partner', 'product', 'success']) }}{% endmacro %}

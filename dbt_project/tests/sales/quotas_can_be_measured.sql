@@ -31,4 +31,9 @@ left join owners on quotas.holder_type = owners.holder_type and quotas.holder = 
 where
     quotas.period_end < quotas.period_start
     or quotas.metric not in ({{ quoted_list(quota_metrics()) }})
-    or (owners.holder is null and exists (select 1 from {{ ref('dim_owners') }}))
+    or (
+        quotas.holder_type <> 'source'
+        and owners.holder is null
+        and exists (select 1 from {{ ref('dim_owners') }})
+    )
+    or (quotas.holder_type = 'source' and quotas.holder not in ({{ quoted_list(opportunity_sources()) }}))

@@ -1,6 +1,7 @@
 {#
 Quotas by month and fiscal quarter: lines that lie inside a period add up to it. A team without a line of its own has
-the sum of its owners'; `all` is the sum of the teams, so that the same money is never counted twice.
+the sum of its owners'; `all` is the sum of the teams, so that the same money is never counted twice. A source's plan
+(pipeline that marketing is to bring) stands beside them.
 #}
 with quotas as (
     select * from {{ ref('quotas') }}
@@ -72,6 +73,7 @@ team_quotas as (
             sum(case when holder_type = 'owner' then quota end)
         ) as quota
     from in_periods
+    where holder_type in ('owner', 'team')
     group by period_grain, period_start, metric, team
 ),
 
@@ -86,7 +88,7 @@ final as (
         team,
         quota
     from in_periods
-    where holder_type = 'owner'
+    where holder_type in ('owner', 'source')
     union all
     select
         period_grain,

@@ -131,7 +131,7 @@ sourced as (
         last_touches.touchpoint_id as sourcing_touchpoint_id,
         last_touches.channel as sourcing_channel,
         case
-            when opportunities.sourced_by_crm in ('marketing', 'sales', 'partner', 'product', 'success')
+            when opportunities.sourced_by_crm in ({{ quoted_list(opportunity_sources()) }})
                 then opportunities.sourced_by_crm
             when last_touches.touchpoint_id is not null
                 then coalesce(
@@ -143,7 +143,7 @@ sourced as (
         end as sourced_by,
         case
             when
-                opportunities.sourced_by_crm in ('marketing', 'sales', 'partner', 'product', 'success')
+                opportunities.sourced_by_crm in ({{ quoted_list(opportunity_sources()) }})
                 then 'crm_field'
             when last_touches.touchpoint_id is not null then 'last_touch_before_creation'
             when opportunities.opportunity_type in ('renewal', 'expansion') then 'opportunity_type'

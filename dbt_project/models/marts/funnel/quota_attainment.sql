@@ -1,8 +1,7 @@
 {#
-What a holder brings: an owner the own deals, a team those of its owners, `all` those of the teams that have a quota.
+What a holder brings: an owner the own deals, a team those of its owners, a source those that it sourced, `all` those
+of the teams that have a quota.
 #}
-{% set types = ['new_business', 'expansion', 'renewal'] %}
-
 with quotas as (
     select * from {{ ref('int_quotas') }}
     where period_start <= {{ as_of_date() }}
@@ -21,26 +20,38 @@ won as (
     where is_won and closed_at <= {{ as_of() }}
 ),
 
+created as (
+    select * from opportunities
+    where created_at <= {{ as_of() }}
+),
+
+{% set measures = [
+    ('bookings', 'won', 'closed_on', 'amount'),
+    ('arr', 'won', 'closed_on', 'arr'),
+    ('deals_won', 'won', 'closed_on', '1'),
+    ('pipeline_created', 'created', 'created_on', 'amount'),
+    ('opportunities_created', 'created', 'created_on', '1'),
+] %}
 brought as (
-    select 'bookings' as metric, owner_id, team, closed_on as brought_on, amount as value from won
-    union all
-    {% for type in types %}
-    select '{{ type }}_bookings' as metric, owner_id, team, closed_on as brought_on, amount as value
-    from won
-    where opportunity_type = '{{ type }}'
+    {% for metric, relation, day, value in measures %}
+    select
+        '{{ metric }}' as metric,
+        owner_id,
+        team,
+        sourced_by,
+        {{ day }} as brought_on,
+        {{ value }} as value
+    from {{ relation }}
     union all
     {% endfor %}
-    select 'arr' as metric, owner_id, team, closed_on as brought_on, arr as value from won
-    union all
-    select 'deals_won' as metric, owner_id, team, closed_on as brought_on, 1 as value from won
-    union all
-    select 'pipeline_created' as metric, owner_id, team, created_on as brought_on, amount as value
-    from opportunities
-    where created_at <= {{ as_of() }}
-    union all
-    select 'opportunities_created' as metric, owner_id, team, created_on as brought_on, 1 as value
-    from opportunities
-    where created_at <= {{ as_of() }}
+    select
+        opportunity_type || '_bookings' as metric,
+        owner_id,
+        team,
+        sourced_by,
+        closed_on as brought_on,
+        amount as value
+    from won
 ),
 
 by_owner as (
@@ -51,9 +62,10 @@ by_owner as (
         metric,
         owner_id,
         team,
+        sourced_by,
         sum(value) as value
     from brought
-    group by {{ period_start(grain, 'brought_on') }}, metric, owner_id, team
+    group by {{ period_start(grain, 'brought_on') }}, metric, owner_id, team, sourced_by
     union all
     {% endfor %}
     select
@@ -62,6 +74,7 @@ by_owner as (
         'meetings_held' as metric,
         owner_id,
         team,
+        cast(null as {{ text_type() }}) as sourced_by,
         meetings_held as value
     from activity
     where period_grain in ({{ quoted_list(forecast_grains()) }})
@@ -82,8 +95,11 @@ matched as (
             quotas.period_grain = by_owner.period_grain
             and quotas.period_start = by_owner.period_start
             and quotas.metric = by_owner.metric
-            and quotas.holder_id
-            = case when quotas.holder_type = 'owner' then by_owner.owner_id else by_owner.team end
+            and quotas.holder_id = case quotas.holder_type
+                when 'owner' then by_owner.owner_id
+                when 'team' then by_owner.team
+                when 'source' then by_owner.sourced_by
+            end
     where quotas.holder_type <> 'all'
     group by
         quotas.period_grain,
