@@ -1,8 +1,16 @@
 -- Each grain and segment of the revenue cohorts holds every counted payment of a known customer, once.
-with expected as (
-    select coalesce(sum(amount), 0) as total
+with payments as (
+    select sum(amount) as amount
     from {{ ref('int_revenue_events') }}
-    where is_counted and customer_id is not null and amount > 0 and occurred_at <= {{ as_of() }}
+    where
+        is_counted and customer_id is not null and event_type != 'refund' and occurred_at <= {{ as_of() }}
+    group by customer_id, order_id, occurred_on
+),
+
+expected as (
+    select coalesce(sum(amount), 0) as total
+    from payments
+    where amount > 0
 ),
 
 found as (

@@ -1,17 +1,19 @@
 {#
 Who was active when. A customer is active in a period with a positive payment or a paid day of a subscription;
 a user with an event under a user id. Refunds stand in their own period, beside the revenue; those of the
-period's own orders, whenever they came, beside them.
+period's own orders, whenever they came, beside them. A credit within an invoice (a change of plan) makes the
+payment smaller; an invoice that is negative as a whole gives money back.
 #}
 {% set grains = report_grains() %}
 
-with revenue as (
+with payments_and_refunds as (
     select
         customer_id,
         occurred_on,
         ordered_on,
-        amount
+        sum(amount) as amount
     from {{ ref('int_revenue_margins') }}
+    group by customer_id, order_id, occurred_on, ordered_on, event_type = 'refund'
 ),
 
 subscriptions as (
@@ -42,7 +44,7 @@ payments as (
         sum(case when amount < 0 then -amount else 0 end) as refunds,
         cast(0 as decimal(19, 4)) as refunds_of_orders,
         max(case when amount > 0 then 1 else 0 end) as has_payment
-    from revenue
+    from payments_and_refunds
     group by customer_id, occurred_on
     union all
     select
@@ -52,7 +54,7 @@ payments as (
         cast(0 as decimal(19, 4)) as refunds,
         sum(-amount) as refunds_of_orders,
         0 as has_payment
-    from revenue
+    from payments_and_refunds
     where amount < 0 and ordered_on is not null
     group by customer_id, ordered_on
 ),
