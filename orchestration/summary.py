@@ -315,14 +315,16 @@ def _worst_leak(published: Any, currency: str) -> tuple[str, str, str] | None:
 def _forecast(published: Any, currency: str) -> tuple[str, str, str] | None:
     row = published.execute(
         """
-        select period_start, period_end, expected_amount, expected_low, expected_high, won_to_date
+        select period_start, period_end, expected_amount, expected_low, expected_high, won_to_date,
+            date_diff('month', period_start, forecast_date)
         from funnel.sales_forecast
         where is_current and segment = 'all' and period_grain = 'fiscal_quarter' and horizon = 0
         """
     ).fetchone()
     if row is None:
         return None
-    start, end, expected, low, high, won = row
+    start, end, expected, low, high, won, months_in = row
+    # Held against forecasts that were made as early in their quarter.
     periods, *errors, held = published.execute(
         """
         select count(*),
@@ -333,14 +335,16 @@ def _forecast(published: Any, currency: str) -> tuple[str, str, str] | None:
         from funnel.sales_forecast
         where actual_amount is not null and error_naive_last_period is not null
             and segment = 'all' and period_grain = 'fiscal_quarter' and horizon = 0
-        """
+            and date_diff('month', period_start, forecast_date) = ?
+        """,
+        [months_in],
     ).fetchone()
     detail = f"between {low:,.0f} and {high:,.0f} {currency}, {won:,.0f} of it won"
     if periods and None not in errors:
         own, crm, last = errors
         detail += (
-            f"; {periods:,} past forecasts were {own:.0%} off (stage probabilities {crm:.0%}, last quarter"
-            f" again {last:.0%}), {held:.0%} within their interval"
+            f"; {periods:,} past forecasts, made as early, were {own:.0%} off (stage probabilities {crm:.0%},"
+            f" last quarter again {last:.0%}), {held:.0%} within their interval"
         )
     return f"bookings of {start:%b} to {end:%b %Y}", f"{expected:,.0f}", detail
 
