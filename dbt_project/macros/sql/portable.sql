@@ -62,15 +62,20 @@ unnest({{ list }}) as {{ element }},
 posexplode({{ list }}) as ({{ position }}, {{ element }})
 {%- endmacro %}
 
-{# Aggregate: the values of an expression, in the order of another, as text holding a JSON array (repeats kept). #}
-{% macro ordered_json_list(expression, order_by, where=none) %}
-    {{ return(adapter.dispatch('ordered_json_list', 'funnelhouse')(expression, order_by, where)) }}
+{# Aggregate: the values of an expression, in the order of another, as an array (repeats kept). #}
+{% macro ordered_list(expression, order_by, where=none) %}
+    {{ return(adapter.dispatch('ordered_list', 'funnelhouse')(expression, order_by, where)) }}
 {% endmacro %}
-{% macro default__ordered_json_list(expression, order_by, where) -%}
-coalesce(cast(to_json(list({{ expression }} order by {{ order_by }}){{ ' filter (where ' ~ where ~ ')' if where }}) as varchar), '[]')
+{% macro default__ordered_list(expression, order_by, where) -%}
+list({{ expression }} order by {{ order_by }}){{ ' filter (where ' ~ where ~ ')' if where }}
 {%- endmacro %}
-{% macro spark__ordered_json_list(expression, order_by, where) -%}
-to_json(transform(array_sort(collect_list(struct({{ order_by }}, {{ expression }} as listed)){{ ' filter (where ' ~ where ~ ')' if where }}), x -> x.listed))
+{% macro spark__ordered_list(expression, order_by, where) -%}
+transform(array_sort(collect_list(struct({{ order_by }}, {{ expression }} as listed)){{ ' filter (where ' ~ where ~ ')' if where }}), x -> x.listed)
+{%- endmacro %}
+
+{# The same as text holding a JSON array ('[]' where there is none). #}
+{% macro ordered_json_list(expression, order_by, where=none) -%}
+coalesce(cast(to_json({{ ordered_list(expression, order_by, where) }}) as {{ text_type() }}), '[]')
 {%- endmacro %}
 
 {# Aggregate: the same values as one readable text. #}
@@ -92,6 +97,16 @@ struct_pack({% for name, value in fields.items() %}{{ name }} := {{ value }}{% i
 {% macro spark__named_struct(fields) -%}
 named_struct({% for name, value in fields.items() %}'{{ name }}', {{ value }}{% if not loop.last %}, {% endif %}{% endfor %})
 {%- endmacro %}
+
+{# What an array holds at a place, from 1; the values of an array that are not in another. #}
+{% macro list_element(list, place) %}{{ return(adapter.dispatch('list_element', 'funnelhouse')(list, place)) }}{% endmacro %}
+{% macro default__list_element(list, place) -%}list_extract({{ list }}, {{ place }}){%- endmacro %}
+{% macro spark__list_element(list, place) -%}element_at({{ list }}, cast({{ place }} as int)){%- endmacro %}
+{% macro list_without(list, other) %}{{ return(adapter.dispatch('list_without', 'funnelhouse')(list, other)) }}{% endmacro %}
+{% macro default__list_without(list, other) -%}
+list_filter({{ list }}, lambda one: not list_contains({{ other }}, one))
+{%- endmacro %}
+{% macro spark__list_without(list, other) -%}array_except({{ list }}, {{ other }}){%- endmacro %}
 
 {% macro digest_md5(expression) -%}md5({{ expression }}){%- endmacro %}
 {% macro digest_sha256(expression) %}

@@ -19,4 +19,3 @@ select
 from final
 left join {{ ref('dim_campaigns') }} as campaigns
     on final.campaign_id = campaigns.campaign_id
-order by final.campaign_id, final.date  -- half the table's size

@@ -16,4 +16,3 @@ select
     {{ to_money('cost_per_conversion') }} as cost_per_conversion,
     roas
 from final
-order by channel, date

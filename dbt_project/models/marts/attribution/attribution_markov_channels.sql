@@ -48,7 +48,12 @@ effects as (
         chains.paths,
         chains.conversions,
         chains.fit_hash,
-        1.0 - removals.kept_conversions / cast(chains.conversions as double) as removal_effect
+        -- A channel without effect may keep a digit more than all.
+        case
+            when removals.kept_conversions < chains.conversions
+                then 1.0 - removals.kept_conversions / cast(chains.conversions as double)
+            else 0.0
+        end as removal_effect
     from {{ ref('int_markov_removals') }} as removals
     inner join chains
         on removals.conversion_type = chains.conversion_type and removals.month = chains.month
