@@ -75,49 +75,45 @@ matches as (
 ),
 
 -- A stage that requires another counts from that stage's first entry by the same person or account on.
+requirements as (
+    select distinct
+        funnel,
+        requires_stage as stage
+    from rules
+    where requires_stage is not null
+),
+
 required as (
+    {% for subject, key in [('person', 'person_id'), ('account', 'account_key')] %}
     select
-        funnel,
-        stage,
-        'person' as subject,
-        person_id as subject_id,
-        min(occurred_at) as reached_at
+        matches.funnel,
+        matches.stage,
+        '{{ subject }}' as subject,
+        matches.{{ key }} as subject_id,
+        min(matches.occurred_at) as reached_at
     from matches
-    where requires_stage is null and person_id is not null
-    group by funnel, stage, person_id
-    union all
-    select
-        funnel,
-        stage,
-        'account' as subject,
-        account_key as subject_id,
-        min(occurred_at) as reached_at
-    from matches
-    where requires_stage is null and account_key is not null
-    group by funnel, stage, account_key
+    inner join requirements
+        on matches.funnel = requirements.funnel and matches.stage = requirements.stage
+    where matches.requires_stage is null and matches.{{ key }} is not null
+    group by matches.funnel, matches.stage, matches.{{ key }}
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
 ),
 
 allowed as (
     select matches.*
     from matches
-    left join required
+    where subject_id is not null and requires_stage is null
+    union all
+    select matches.*
+    from matches
+    inner join required
         on
             matches.funnel = required.funnel
             and matches.requires_stage = required.stage
             and matches.subject = required.subject
             and matches.subject_id = required.subject_id
-    where
-        matches.subject_id is not null
-        and (matches.requires_stage is null or matches.occurred_at >= required.reached_at)
-),
-
-ranked as (
-    select
-        allowed.*,
-        row_number() over (
-            partition by funnel, subject, subject_id, stage, is_history order by occurred_at
-        ) as match_number
-    from allowed
+            and matches.occurred_at >= required.reached_at
 ),
 
 -- Losing is no stage: it ends the stint of every funnel that reads the same record's mapped stage.
@@ -149,8 +145,22 @@ steps as (
         owner_id,
         is_history,
         is_inferred
-    from ranked
-    where is_history or match_number = 1
+    from allowed
+    where is_history
+    union all
+    select
+        funnel,
+        subject,
+        subject_id,
+        stage,
+        stage_order,
+        min(occurred_at) as occurred_at,
+        min_by(owner_id, {{ ordered_by(['occurred_at', 'owner_id']) }}) as owner_id,
+        false as is_history,
+        bool_and(is_inferred) as is_inferred
+    from allowed
+    where not is_history
+    group by funnel, subject, subject_id, stage, stage_order
     union all
     select
         funnel,
