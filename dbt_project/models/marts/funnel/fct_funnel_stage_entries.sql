@@ -495,7 +495,8 @@ numbered as (
             partition by funnel, subject, subject_id
             order by entered_at asc, is_skipped desc, stage_order asc
             rows between unbounded preceding and unbounded following
-        ) = 'lost' as is_subject_lost
+        ) = 'lost' as is_subject_lost,
+        false as is_single
     from entries
     union all
     select
@@ -513,13 +514,24 @@ numbered as (
         singles.is_inferred,
         singles.is_inferred or coalesce(crossings.is_exit_inferred, false) as has_inferred_hours,
         1 as entry_number,
-        false as is_subject_lost
+        false as is_subject_lost,
+        true as is_single
     from singles
     left join crossings
         on
             singles.funnel = crossings.funnel
             and singles.subject = crossings.subject
             and singles.subject_id = crossings.subject_id
+),
+
+other_units as (
+    select account_unit_id
+    from account_units
+    where subject <> 'person'
+    union
+    select subject_id as account_unit_id
+    from steps
+    where subject = 'account'
 ),
 
 -- What a subject is segmented by: the same in all its stages.
@@ -566,6 +578,10 @@ described as (
             when 'account' then accounts.account_id
         end as account_id,
         case when numbered.subject = 'opportunity' then numbered.subject_id end as opportunity_id,
+        numbered.is_single
+        and numbered.subject = 'person'
+        and persons.account_id is null
+        and other_units.account_unit_id is null as is_only_entry,
         coalesce(
             persons.first_touch_channel, account_firsts.first_touch_channel, deal_persons.first_touch_channel
         ) as first_touch_channel,
@@ -593,6 +609,7 @@ described as (
         on
             coalesce(opportunities.account_id, accounts.account_id) = account_firsts.account_id
             and account_firsts.person_rank = 1
+    left join other_units on numbered.subject_id = other_units.account_unit_id
     left join products
         on
             numbered.funnel = products.funnel
@@ -628,6 +645,7 @@ select
     is_skipped,
     is_inferred,
     is_subject_lost,
+    is_only_entry,
     cast(counting_unit as {{ text_type() }}) as counting_unit,
     case counting_unit
         when 'account' then coalesce(account_id, person_id, subject_id)

@@ -81,41 +81,23 @@ entries as (
         entered_at,
         entered_on,
         is_subject_lost,
+        is_only_entry,
         first_touch_channel
     from {{ ref('fct_funnel_stage_entries') }}
 ),
 
 -- Most units have made one entry only (a visit): they are counted by day before they meet the frameworks (a
 -- fifth of the time on 276,000 entries).
-single_units as (
-    select
-        funnel,
-        account_unit_id
-    from entries
-    group by funnel, account_unit_id
-    having count(*) = 1
-),
-
 single_days as (
     select
-        entries.funnel,
-        entries.stage,
-        entries.entered_on,
-        entries.first_touch_channel,
-        count(*) as entered,
-        sum(case when entries.is_subject_lost then 1 else 0 end) as lost
+        funnel,
+        stage,
+        entered_on,
+        first_touch_channel,
+        count(*) as entered
     from entries
-    inner join single_units
-        on entries.funnel = single_units.funnel and entries.account_unit_id = single_units.account_unit_id
-    group by entries.funnel, entries.stage, entries.entered_on, entries.first_touch_channel
-),
-
-moving_entries as (
-    select entries.*
-    from entries
-    left join single_units
-        on entries.funnel = single_units.funnel and entries.account_unit_id = single_units.account_unit_id
-    where single_units.funnel is null
+    where is_only_entry
+    group by funnel, stage, entered_on, first_touch_channel
 ),
 
 -- Each entry under each framework; both keys of the unit, as its own framework stage and an earlier one may
@@ -139,13 +121,14 @@ placed as (
         entries.entered_on,
         entries.is_subject_lost,
         entries.first_touch_channel
-    from moving_entries as entries
+    from entries
     inner join frameworks on entries.funnel = frameworks.funnel and entries.stage = frameworks.stage
     inner join counting
         on
             frameworks.framework = counting.framework
             and frameworks.framework_order = counting.framework_order
             and frameworks.funnel = counting.funnel
+    where not entries.is_only_entry
 ),
 
 {% set first_entry = ordered_by(['entered_at', 'subject_id', 'first_touch_channel']) %}
@@ -230,7 +213,7 @@ daily as (
         0 as advanced,
         0 as advanced_within_30d,
         0 as advanced_within_90d,
-        single_days.lost
+        0 as lost
     from single_days
     inner join frameworks on single_days.funnel = frameworks.funnel and single_days.stage = frameworks.stage
     inner join counting

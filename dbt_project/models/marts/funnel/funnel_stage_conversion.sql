@@ -3,6 +3,12 @@
 
 with entries as (
     select * from {{ ref('fct_funnel_stage_entries') }}
+    where not is_only_entry
+),
+
+only_entries as (
+    select * from {{ ref('fct_funnel_stage_entries') }}
+    where is_only_entry
 ),
 
 targets as (
@@ -162,6 +168,26 @@ facts as (
         cast(null as double) as hours_in_stage
     from entries
     where entry_number > 1
+    union all
+    select
+        funnel,
+        stage,
+        stage_order,
+        counting_unit,
+        counting_unit_id,
+        entered_on,
+        owner_id,
+        first_touch_channel,
+        country,
+        product,
+        deal_size_band,
+        1 as is_entry,
+        0 as is_advanced,
+        0 as is_advanced_30d,
+        0 as is_advanced_90d,
+        0 as is_lost,
+        cast(null as double) as hours_in_stage
+    from only_entries
 ),
 
 -- Skipped stages count as reached, never in hours.
