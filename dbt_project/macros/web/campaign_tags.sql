@@ -4,15 +4,22 @@ page's URL. Gives the columns utm_source to utm_term, click_id and click_id_type
 that there is no value (var tags_without_value: `unknown`, `undefined` …) is none: NULL, as an absent tag is.
 #}
 {% macro campaign_tags() -%}
+{#- One pass per value: a list of texts compared in lower case cost four times as much. -#}
+{%- set without_value = [] -%}
+{%- for value in var('tags_without_value') -%}
+{%- do without_value.append(value | replace('(', '[(]') | replace(')', '[)]') | replace('.', '[.]')) -%}
+{%- endfor -%}
 {%- set click_ids = ['gclid', 'gbraid', 'wbraid', 'msclkid', 'fbclid', 'ttclid', 'li_fat_id'] -%}
 {%- for name in ['utm_source', 'utm_medium', 'utm_campaign', 'utm_content', 'utm_term'] -%}
-{%- set written -%}
-coalesce(
-    nullif({{ name }}, ''),
-    case when page_url like '%{{ name }}=%' then {{ url_parameter('page_url', name) }} end
-)
-{%- endset -%}
-case when lower(trim({{ written }})) not in ({{ quoted_list(var('tags_without_value')) }}) then {{ written }} end as {{ name }},
+nullif(
+    regexp_replace(
+        coalesce(
+            nullif({{ name }}, ''),
+            case when page_url like '%{{ name }}=%' then {{ url_parameter('page_url', name) }} end
+        ),
+        '(?i)^ *({{ without_value | join('|') }}|) *$', ''
+    ), ''
+) as {{ name }},
 {% endfor -%}
 coalesce(
     {%- for name in click_ids %}
