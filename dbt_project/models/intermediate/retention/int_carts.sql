@@ -20,10 +20,7 @@ with events as (
     from {{ ref('int_web_events_sessionized') }} as events
     {{ fx_join(reporting_date('events.occurred_at'), 'events.currency') }}
     where
-        (
-            events.event_name in ({{ quoted_list(var('cart_events')) }})
-            or (events.event_name = 'purchase' and events.person_id is null)
-        )
+        events.event_name in ({{ quoted_list(var('cart_events')) }})
         and not coalesce(events.is_bot, false)
         and not coalesce(events.is_internal, false)
         and events.occurred_at <= {{ as_of() }}
@@ -31,11 +28,22 @@ with events as (
 
 purchases as (
     select
-        conversion_id,
+        person_id as visitor_id,
         person_id,
-        converted_at
+        converted_at,
+        conversion_id,
+        conversion_id as step_id
     from {{ ref('fct_conversions') }}
     where conversion_type = 'purchase' and person_id is not null
+    union all
+    select
+        {{ surrogate_key(['source_relation', 'anonymous_id']) }} as visitor_id,
+        cast(null as {{ text_type() }}) as person_id,
+        occurred_at as converted_at,
+        cast(null as {{ text_type() }}) as conversion_id,
+        event_id as step_id
+    from {{ ref('int_web_conversion_events') }}
+    where conversion_type = 'purchase' and person_id is null and occurred_at <= {{ as_of() }}
 ),
 
 steps as (
@@ -44,17 +52,17 @@ steps as (
         person_id,
         occurred_at,
         event_id as step_id,
-        event_name = 'purchase' as is_purchase,
+        false as is_purchase,
         event_name in ({{ quoted_list(var('checkout_events')) }}) as is_checkout,
         cast(null as {{ text_type() }}) as conversion_id,
         value
     from events
     union all
     select
-        person_id as visitor_id,
+        visitor_id,
         person_id,
         converted_at as occurred_at,
-        conversion_id as step_id,
+        step_id,
         true as is_purchase,
         false as is_checkout,
         conversion_id,
