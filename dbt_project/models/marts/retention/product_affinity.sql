@@ -26,58 +26,74 @@ names as (
     group by product_id
 ),
 
+all_orders as (
+    select
+        count(distinct order_id) as orders,
+        greatest(
+            {{ var('affinity_min_orders') }}, {{ var('affinity_min_support') }} * count(distinct order_id)
+        ) as enough
+    from baskets
+),
+
+-- A pair of numbers is found, grouped and counted in a fraction of the time that two names take.
 products as (
     select
         product_id,
-        count(*) as orders
+        count(*) as orders,
+        row_number() over (order by product_id) as product_number
     from baskets
     group by product_id
-    having count(*) >= {{ var('affinity_min_orders') }}
+    having count(*) >= (select enough from all_orders)
 ),
 
-all_orders as (
-    select count(distinct order_id) as orders
+order_numbers as (
+    select
+        order_id,
+        row_number() over (order by order_id) as order_number
     from baskets
+    group by order_id
 ),
 
 frequent as (
     select
-        baskets.order_id,
-        baskets.product_id
+        order_numbers.order_number,
+        products.product_number
     from baskets
     inner join products on baskets.product_id = products.product_id
+    inner join order_numbers on baskets.order_id = order_numbers.order_id
 ),
 
 pairs as (
     select
-        one.product_id,
-        other.product_id as other_product_id,
+        one.product_number,
+        other.product_number as other_product_number,
         count(*) as orders_with_both
     from frequent as one
-    inner join frequent as other on one.order_id = other.order_id and one.product_id < other.product_id
-    group by one.product_id, other.product_id
-    having count(*) >= {{ var('affinity_min_orders') }}
+    inner join frequent as other
+        on one.order_number = other.order_number and one.product_number < other.product_number
+    group by one.product_number, other.product_number
+    having count(*) >= (select enough from all_orders)
 ),
 
 both_ways as (
     select
-        product_id,
-        other_product_id,
+        product_number,
+        other_product_number,
         orders_with_both
     from pairs
     union all
     select
-        other_product_id as product_id,
-        product_id as other_product_id,
+        other_product_number as product_number,
+        product_number as other_product_number,
         orders_with_both
     from pairs
 )
 
 select
-    both_ways.product_id,
-    both_ways.other_product_id,
-    coalesce(names.product_name, both_ways.product_id) as product_name,
-    coalesce(other_names.product_name, both_ways.other_product_id) as other_product_name,
+    products.product_id,
+    other_products.product_id as other_product_id,
+    coalesce(names.product_name, products.product_id) as product_name,
+    coalesce(other_names.product_name, other_products.product_id) as other_product_name,
     all_orders.orders,
     products.orders as orders_with_product,
     other_products.orders as orders_with_other,
@@ -87,8 +103,8 @@ select
     cast(both_ways.orders_with_both as double) * all_orders.orders
     / (cast(products.orders as double) * other_products.orders) as lift
 from both_ways
-inner join products on both_ways.product_id = products.product_id
-inner join products as other_products on both_ways.other_product_id = other_products.product_id
-left join names on both_ways.product_id = names.product_id
-left join names as other_names on both_ways.other_product_id = other_names.product_id
+inner join products on both_ways.product_number = products.product_number
+inner join products as other_products on both_ways.other_product_number = other_products.product_number
+left join names on products.product_id = names.product_id
+left join names as other_names on other_products.product_id = other_names.product_id
 cross join all_orders
