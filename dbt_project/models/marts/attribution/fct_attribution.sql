@@ -80,7 +80,8 @@ positioned as (
 ),
 
 -- What the milestones of a touch weigh, what those of the path do, and how many touches hold none; how many
--- channels the path has, and what their removal effects add up to.
+-- channels the path has, and what their removal effects add up to. Doubles are added up in the path's order,
+-- so that every run gives the same digits.
 weighed as (
     select
         *,
@@ -96,7 +97,10 @@ weighed as (
         sum(case when touch_position = channel_position then 1 else 0 end)
             over (partition by conversion_id) as channel_count,
         sum(case when touch_position = channel_position then removal_effect else 0.0 end)
-            over (partition by conversion_id) as path_removal_effect
+            over (
+                partition by conversion_id order by touch_position
+                rows between unbounded preceding and unbounded following
+            ) as path_removal_effect
     from positioned
 ),
 
@@ -119,7 +123,10 @@ credited as (
             when touch_position = touch_count then {{ last }}
             else (1.0 - {{ first }} - {{ last }}) / cast(touch_count - 2 as double)
         end as credit_position_based,
-        decay_weight / sum(decay_weight) over (partition by conversion_id) as credit_time_decay,
+        decay_weight / sum(decay_weight) over (
+            partition by conversion_id order by touch_position
+            rows between unbounded preceding and unbounded following
+        ) as credit_time_decay,
         {%- for model, weights in var('milestone_weights').items() %}
         {{ milestone_credit(model, weights) }} as credit_{{ model }},
         {%- endfor %}
