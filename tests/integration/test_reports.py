@@ -149,8 +149,9 @@ def test_content_entries_and_influence(published: Connection) -> None:
         influenced[row["page"]].add(row["conversion_id"])
     found = rows(
         published,
-        "from attribution.content_performance where period_grain = 'month' and touchpoint_type = 'web_session'"
-        " and period_start = date '2026-06-01' and content not in ('(other)', '(not set)')",
+        "from attribution.content_performance where period_grain = 'month'"
+        " and period_start = date '2026-06-01' and touchpoint_type = 'web_session'"
+        " and content not in ('(other)', '(not set)')",
     )
     assert len(found) > 10
     assert {row["content"]: row["entries"] for row in found} == {
