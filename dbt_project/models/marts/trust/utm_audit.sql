@@ -160,6 +160,32 @@ repaired as (
             and lower(trim(valued.written_value)) = repairs.written
 ),
 
+-- Values that differ only in what stands between their letters and digits: the one most used was meant.
+spellings as (
+    select
+        field,
+        lower(trim(written_value)) as spelling,
+        replace(replace(replace(replace(lower(trim(written_value)), ' ', ''), '-', ''), '_', ''), '.', '')
+            as bare_value,
+        sum(sessions) as sessions
+    from valued
+    where trim(written_value) <> ''
+    group by field, lower(trim(written_value))
+),
+
+near_duplicates as (
+    select
+        field,
+        spelling,
+        sessions,
+        first_value(spelling) over (
+            partition by field, bare_value
+            order by sessions desc, spelling asc
+        ) as most_used
+    from spellings
+    where bare_value <> ''
+),
+
 violations as (
     select
         repaired.month,
@@ -186,6 +212,21 @@ violations as (
         sessions
     from repaired
     where meant is not null
+    union all
+    select
+        valued.month,
+        'near_duplicate' as rule_id,
+        valued.field,
+        valued.written_value,
+        near_duplicates.most_used as better_value,
+        'Nearly another value: one campaign or source becomes two' as message,
+        valued.sessions
+    from valued
+    inner join near_duplicates
+        on
+            valued.field = near_duplicates.field
+            and lower(trim(valued.written_value)) = near_duplicates.spelling
+            and near_duplicates.spelling <> near_duplicates.most_used
 ),
 
 findings as (
