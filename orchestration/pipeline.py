@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ingestion.settings import Paths, connections
@@ -33,6 +34,7 @@ def run_once(
     full_refresh: bool | None = None,
     run_tests: bool = True,
     systems: list[str] | None = None,
+    select: Sequence[str] = (),
 ) -> Outcome:
     """Load every connected system, build, audit, publish.
 
@@ -42,6 +44,7 @@ def run_once(
         full_refresh: True rebuilds everything; False or None leaves it to the ledger.
         run_tests: whether dbt's data tests run; without them the build counts as passed.
         systems: load only these; None: all that are connected.
+        select: build only these models (dbt's own words for them); empty: all.
 
     Raises:
         FunnelhouseError: a source, the build or an audit failed; nothing has been published.
@@ -60,7 +63,7 @@ def run_once(
             )
         finally:
             connection.close()
-        built = transform.build(paths, full_refresh=started.is_full_refresh, tests=run_tests)
+        built = transform.build(paths, full_refresh=started.is_full_refresh, tests=run_tests, select=select)
         built.raise_on_failure()
         connection = connect(paths)
         try:
