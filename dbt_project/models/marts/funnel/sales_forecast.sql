@@ -5,7 +5,6 @@ won in the period, created after the same day of it (or as many days before it).
 close date, fall in the present period. For periods that are over, what came stands beside it.
 #}
 {% set grains = forecast_grains() %}
-{% set prior = var('forecast_prior_deals') %}
 {% set past_periods = var('forecast_uncreated_periods') | int %}
 
 with forecast_deals as (
@@ -19,7 +18,6 @@ with forecast_deals as (
 
 won_deals as (
     select
-        opportunity_id,
         coalesce(pipeline, '(not set)') as pipeline,
         opportunity_type,
         team,
@@ -130,104 +128,6 @@ open_parts as (
             and deals.expected_on between periods.period_start and periods.period_end
 ),
 
--- When do deals close that were due in a period? Read from the won deals of past forecast dates, since when
--- enough time has passed for late ones to be known; few of them lean on the due period itself.
-{% set earliest = add_days('forecast_dates.forecast_date', -var('forecast_history_days')) %}
-{% set latest = add_days('forecast_dates.forecast_date', -var('forecast_timing_days')) %}
-due as (
-    {% for grain in grains %}
-    select
-        deals.*,
-        '{{ grain }}' as period_grain,
-        {{ periods_between(grain, 'deals.forecast_date', 'deals.expected_on') }} as due_horizon,
-        {{ periods_between(grain, 'deals.forecast_date', 'won_deals.closed_on') }} as won_horizon,
-        won_deals.closed_on as won_on
-    from forecast_deals as deals
-    left join won_deals on deals.opportunity_id = won_deals.opportunity_id
-    {% if not loop.last %}union all{% endif %}
-    {% endfor %}
-),
-
-timings as (
-    select
-        forecast_dates.forecast_date,
-        due.period_grain,
-        due.due_horizon,
-        due.won_horizon,
-        cast(count(*) as double) as deals
-    from forecast_dates
-    inner join due
-        on
-            forecast_dates.forecast_date > due.won_on
-            and due.forecast_date between {{ earliest }} and {{ latest }}
-    group by forecast_dates.forecast_date, due.period_grain, due.due_horizon, due.won_horizon
-),
-
-timing_shares as (
-    select
-        timings.*,
-        deals / (sum(deals) over (partition by forecast_date, period_grain, due_horizon) + {{ prior }})
-            as share
-    from timings
-),
-
-due_sums as (
-    select
-        forecast_date,
-        period_grain,
-        due_horizon,
-        pipeline,
-        opportunity_type,
-        team,
-        sum(expected) as expected
-    from due
-    group by forecast_date, period_grain, due_horizon, pipeline, opportunity_type, team
-),
-
--- What is expected in another period than it is due in leaves the one and comes to the other.
-slippage as (
-    {% for side, sign in [('due_horizon', -1), ('won_horizon', 1)] %}
-    select
-        due_sums.forecast_date,
-        due_sums.period_grain,
-        timing_shares.{{ side }} as horizon,
-        due_sums.pipeline,
-        due_sums.opportunity_type,
-        due_sums.team,
-        {{ sign }} * due_sums.expected * timing_shares.share as slipped
-    from due_sums
-    inner join timing_shares
-        on
-            due_sums.forecast_date = timing_shares.forecast_date
-            and due_sums.period_grain = timing_shares.period_grain
-            and due_sums.due_horizon = timing_shares.due_horizon
-            and timing_shares.due_horizon <> timing_shares.won_horizon
-    {% if not loop.last %}union all{% endif %}
-    {% endfor %}
-),
-
-slipped_parts as (
-    select
-        periods.forecast_date,
-        periods.period_grain,
-        periods.period_start,
-        slippage.pipeline,
-        slippage.opportunity_type,
-        slippage.team,
-        'slipped' as part,
-        0 as step,
-        cast(0 as decimal(19, 4)) as amount,
-        slippage.slipped as expected,
-        cast(null as double) as variance,
-        cast(null as double) as by_crm
-    from periods
-    inner join slippage
-        on
-            periods.forecast_date = slippage.forecast_date
-            and periods.period_grain = slippage.period_grain
-            and periods.horizon = slippage.horizon
-),
-
 won_parts as (
     {% set parts = {
         'won_to_date': ('periods', 'won_deals.closed_on between periods.period_start and least(periods.period_end, periods.forecast_date)'),
@@ -257,8 +157,6 @@ won_parts as (
 
 all_parts as (
     select * from open_parts
-    union all
-    select * from slipped_parts
     union all
     select * from won_parts
 ),
@@ -298,8 +196,7 @@ summed as (
         sum(
             case when part = 'uncreated' then cast(amount as double) * cast(amount as double) else 0.0 end
         ) as uncreated_squares,
-        coalesce(sum(case when part = 'open' then expected end), 0) as expected,
-        coalesce(sum(case when part = 'slipped' then expected end), 0) as slipped,
+        coalesce(sum(expected), 0) as expected,
         coalesce(sum(variance), 0) as variance,
         coalesce(sum(by_crm), 0) as by_crm
     from stepped
@@ -347,7 +244,7 @@ forecast as (
 added as (
     select
         forecast.*,
-        cast(won_to_date as double) + greatest(expected + slipped, 0) + uncreated_mean as total,
+        cast(won_to_date as double) + expected + uncreated_mean as total,
         {{ var('forecast_interval_z') }} * sqrt(variance + uncreated_variance) as half_width
     from forecast
 ),
@@ -404,7 +301,6 @@ final as (
         cast(open as decimal(19, 4)) as open_amount,
         cast(won_to_date as decimal(19, 4)) as won_to_date,
         {{ to_money('expected') }} as expected_from_open,
-        {{ to_money('greatest(slipped, -expected)') }} as expected_from_slippage,
         {{ to_money('uncreated_mean') }} as expected_from_uncreated,
         cast(past_periods as bigint) as comparable_periods,
         {{ to_money('total') }} as expected_amount,
@@ -434,7 +330,6 @@ select
     open_amount,
     won_to_date,
     expected_from_open,
-    expected_from_slippage,
     expected_from_uncreated,
     comparable_periods,
     expected_amount,
