@@ -6,24 +6,8 @@ within cart_abandoned_after_hours, and is worth what the checkout last said, els
 that moment.
 #}
 with events as (
-    select
-        events.source_relation,
-        events.event_id,
-        events.person_id,
-        events.anonymous_id,
-        events.occurred_at,
-        events.event_name,
-        case
-            when events.currency is null then events.value
-            else {{ in_reporting_currency('events.value', 'events.currency') }}
-        end as value
-    from {{ ref('int_web_events_sessionized') }} as events
-    {{ fx_join(reporting_date('events.occurred_at'), 'events.currency') }}
-    where
-        events.event_name in ({{ quoted_list(var('cart_events')) }})
-        and not coalesce(events.is_bot, false)
-        and not coalesce(events.is_internal, false)
-        and events.occurred_at <= {{ as_of() }}
+    select * from {{ ref('int_customer_events') }}
+    where is_cart
 ),
 
 purchases as (
@@ -53,7 +37,7 @@ steps as (
         occurred_at,
         event_id as step_id,
         false as is_purchase,
-        event_name in ({{ quoted_list(var('checkout_events')) }}) as is_checkout,
+        is_checkout,
         cast(null as {{ text_type() }}) as conversion_id,
         value
     from events

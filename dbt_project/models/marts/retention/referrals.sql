@@ -7,16 +7,11 @@ with events as (
     select
         coalesce(person_id, anonymous_id) as visitor_id,
         person_id,
-        event_name in ({{ quoted_list(var('referral_invite_events')) }}) as is_invite,
+        is_invite,
         referral_code,
         occurred_at
-    from {{ ref('int_web_events_sessionized') }}
-    where
-        event_name in ({{ quoted_list(var('referral_invite_events') + var('referral_sign_up_events')) }})
-        and referral_code is not null
-        and not coalesce(is_bot, false)
-        and not coalesce(is_internal, false)
-        and occurred_at <= {{ as_of() }}
+    from {{ ref('int_customer_events') }}
+    where is_invite or is_referral_sign_up
 ),
 
 invites as (

@@ -22,11 +22,8 @@ activations as (
     select
         person_id,
         min(occurred_at) as activated_at
-    from {{ ref('int_web_events_sessionized') }}
-    where
-        event_name in ({{ quoted_list(var('activation_events')) }})
-        and person_id is not null
-        and occurred_at <= {{ as_of() }}
+    from {{ ref('int_customer_events') }}
+    where is_activation and person_id is not null
     group by person_id
 ),
 
