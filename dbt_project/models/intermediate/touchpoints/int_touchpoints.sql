@@ -45,7 +45,7 @@ channels as (
 ),
 
 -- The visit that a clicked e-mail opened: the person's first e-mail session within a session's gap of the
--- click.
+-- click. Its channel may be another's (a campaign named after a shop comes before Email in the channel rules).
 email_visits as (
     select
         clicks.touchpoint_id,
@@ -57,7 +57,10 @@ email_visits as (
         on
             clicks.person_id = visits.person_id
             and visits.touchpoint_type = 'web_session'
-            and visits.channel = clicks.channel
+            and (
+                visits.channel = clicks.channel
+                or replace(replace(replace(visits.medium, '-', ''), '_', ''), ' ', '') = clicks.medium
+            )
             and visits.occurred_at >= {{ add_seconds('clicks.occurred_at', -60) }}
             and visits.occurred_at
             <= {{ add_seconds('clicks.occurred_at', (var('session_gap_minutes') | int) * 60) }}
