@@ -281,6 +281,11 @@ cast(date_trunc('month', {{ date }}) as date)
 {% macro default__ordered_by(expressions) -%}row({{ expressions | join(', ') }}){%- endmacro %}
 {% macro spark__ordered_by(expressions) -%}struct({{ expressions | join(', ') }}){%- endmacro %}
 
+{# Window function: the last value up to here that is not NULL; put `over (…)` behind it. #}
+{% macro last_known(expression) %}{{ return(adapter.dispatch('last_known', 'funnelhouse')(expression)) }}{% endmacro %}
+{% macro default__last_known(expression) -%}last_value({{ expression }} ignore nulls){%- endmacro %}
+{% macro spark__last_known(expression) -%}last_value({{ expression }}, true){%- endmacro %}
+
 {# A double as money. Sums of doubles depend on the order of the rows in their last digits, and an amount that lies
    on half a unit would fall either way from run to run: the noise is rounded away first. #}
 {% macro to_money(double_expression) -%}

@@ -177,12 +177,12 @@ filled as (
         changed_at as valid_from,
         lead(changed_at) over (partition by opportunity_id order by changed_at) as valid_to,
         {% for field in fields + ['outcome'] %}
-        last_value({{ field }} ignore nulls) over (
+        {{ last_known(field) }} over (
             partition by opportunity_id order by changed_at
             rows between unbounded preceding and current row
         ) as {{ field }},
         {% endfor %}
-        last_value(case when stage is not null then changed_at end ignore nulls) over (
+        {{ last_known('case when stage is not null then changed_at end') }} over (
             partition by opportunity_id order by changed_at
             rows between unbounded preceding and current row
         ) as stage_entered_at
