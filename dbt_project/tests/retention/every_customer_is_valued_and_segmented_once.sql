@@ -27,7 +27,8 @@ checked as (
             when customers.customer_id is null then 'no customer'
             when lifetime.customer_id is null then 'no lifetime value'
             when segments.segment is null then 'no segment'
-            when lifetime.realised_revenue <> coalesce(revenue.revenue, 0) then 'realised revenue is not the lines'
+            when lifetime.realised_revenue <> coalesce(revenue.revenue, 0)
+                then 'realised revenue is not that of the lines'
             when
                 lifetime.value_basis = 'gross_margin'
                 and lifetime.realised_value <> coalesce(margins.gross_margin, 0)

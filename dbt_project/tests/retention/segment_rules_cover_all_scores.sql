@@ -10,11 +10,9 @@ select
 from scores as recency
 cross join scores as frequency
 cross join scores as monetary
-where not exists (
-    select 1
-    from {{ ref('customer_segment_rules') }} as rules
-    where
+left join {{ ref('customer_segment_rules') }} as rules
+    on
         recency.n >= rules.recency_min and recency.n <= rules.recency_max
         and frequency.n >= rules.frequency_min and frequency.n <= rules.frequency_max
         and monetary.n >= rules.monetary_min and monetary.n <= rules.monetary_max
-)
+where rules.rule_order is null

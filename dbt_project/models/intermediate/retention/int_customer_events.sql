@@ -12,8 +12,9 @@ with events as (
         event_name in ({{ quoted_list(var('cart_events')) }}) as is_cart,
         event_name in ({{ quoted_list(var('checkout_events')) }}) as is_checkout,
         event_name in ({{ quoted_list(var('activation_events')) }}) as is_activation,
-        event_name in ({{ quoted_list(var('referral_invite_events')) }}) and referral_code is not null as is_invite,
-        event_name in ({{ quoted_list(var('referral_sign_up_events')) }}) and referral_code is not null
+        referral_code is not null and event_name in ({{ quoted_list(var('referral_invite_events')) }})
+            as is_invite,
+        referral_code is not null and event_name in ({{ quoted_list(var('referral_sign_up_events')) }})
             as is_referral_sign_up,
         referral_code,
         value,

@@ -86,8 +86,10 @@ renewable as (
         known.*,
         rates.renewal_rate,
         floor(
-            (known.horizon_months - {{ months_between('known.cutoff_at', 'cast(known.due_on as timestamp)') }})
-            / known.term_months
+            (
+                known.horizon_months
+                - {{ months_between('known.cutoff_at', 'cast(known.due_on as timestamp)') }}
+            ) / known.term_months
         ) + 1 as terms_in_horizon
     from known
     inner join rates on known.fit = rates.fit

@@ -74,6 +74,14 @@ rated as (
         {{ safe_divide('promoters + detractors', 'opinions') }} as decided_share,
         {{ period_is_complete('period_grain', 'period_start') }} as is_complete
     from counted
+),
+
+final as (
+    select
+        *,
+        1.959963984540054 * sqrt(greatest(decided_share - net_share * net_share, 0.0) / nullif(opinions, 0))
+            as margin_of_error
+    from rated
 )
 
 select
@@ -91,16 +99,7 @@ select
     cast(passives as bigint) as passives,
     cast(detractors as bigint) as detractors,
     100 * net_share as net_score,
-    {%- for side, sign in [('low', '-'), ('high', '+')] %}
-    case
-        when opinions > 0
-            then {{ 'greatest' if side == 'low' else 'least' }}(
-                100 * (
-                    net_share {{ sign }} 1.959963984540054
-                    * sqrt(greatest(decided_share - net_share * net_share, 0.0) / opinions)
-                ), {{ '-100.0' if side == 'low' else '100.0' }}
-            )
-    end as net_score_{{ side }},
-    {%- endfor %}
+    case when opinions > 0 then greatest(100 * (net_share - margin_of_error), -100.0) end as net_score_low,
+    case when opinions > 0 then least(100 * (net_share + margin_of_error), 100.0) end as net_score_high,
     is_complete
-from rated
+from final
