@@ -45,7 +45,7 @@ channels as (
 ),
 
 -- The visit that a clicked e-mail opened: the person's first e-mail session within a session's gap of the
--- click. Its channel may be another's (a campaign named after a shop comes before Email in the channel rules).
+-- click. Its channel may be another (a campaign named after a shop comes before Email in the channel rules).
 email_visits as (
     select
         clicks.touchpoint_id,
