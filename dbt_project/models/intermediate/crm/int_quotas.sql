@@ -1,14 +1,20 @@
 {#
 Quotas by month and fiscal quarter: lines that lie inside a period add up to it. A team without a line of its own has
 the sum of its owners'; `all` is the sum of the teams, so that the same money is never counted twice. A source's plan
-(pipeline that marketing is to bring) stands beside them.
+(pipeline that marketing is to bring) stands beside them. Lines for holders that the CRM does not know are left out; the
+check quotas_can_be_measured names them.
 #}
 with quotas as (
     select * from {{ ref('quotas') }}
+    where exists (select 1 from {{ ref('dim_owners') }})
 ),
 
 owners as (
     select * from {{ ref('dim_owners') }}
+),
+
+teams as (
+    select distinct team from owners
 ),
 
 -- Money at the rate of the period's first day; of a period to come at today's.
@@ -42,6 +48,11 @@ held as (
         converted.quota
     from converted
     left join owners on converted.holder_type = 'owner' and converted.holder = owners.source_record_id
+    left join teams on converted.holder_type = 'team' and converted.holder = teams.team
+    where
+        owners.owner_id is not null
+        or teams.team is not null
+        or converted.holder_type = 'source'
 ),
 
 in_periods as (
