@@ -2,8 +2,8 @@
 
 Beside it runs the shortest query that anybody would write for sessions on the same engine: a new session
 after 30 minutes of silence, numbered per visitor, all columns kept. The project's model also cuts at new
-campaigns, keeps tool-given session ids, reads campaign tags and click ids from URLs, names sessions by key, and
-finds the person of each event. There is no target for that difference; it is stated.
+campaigns, keeps tool-given session ids, reads campaign tags and click ids from URLs, names sessions by key,
+and finds the person of each event. There is no target for that difference; it is stated.
 """
 
 from __future__ import annotations
