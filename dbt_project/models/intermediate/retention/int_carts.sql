@@ -119,7 +119,12 @@ final as (
             case when is_checkout and (abandoned_at is null or occurred_at <= abandoned_at) then 1 else 0 end
         ) = 1 as has_checkout,
         coalesce(
-            max_by(value_then, case when is_checkout and value_then is not null then occurred_at end),
+            max_by(
+                value_then,
+                case
+                    when is_checkout and value_then is not null then {{ ordered_by(['occurred_at', 'step_id']) }}
+                end
+            ),
             sum(case when not is_checkout then value_then end)
         ) as value
     from valued

@@ -116,6 +116,7 @@ versions as (
         mrr,
         status,
         canceled_at,
+        valid_from,
         {{ reporting_date('valid_from') }} as paid_from,
         coalesce({{ reporting_date('valid_to') }}, cast('9999-12-31' as date)) as paid_until,
         case billing_interval
@@ -167,8 +168,8 @@ subscription_terms as (
         terms.due_on,
         max(versions.customer_id) as customer_id,
         max(versions.account_id) as account_id,
-        max_by(versions.plan, versions.paid_from) as plan,
-        max_by(versions.mrr, versions.paid_from) * terms.term_months as amount_due,
+        max_by(versions.plan, versions.valid_from) as plan,
+        max_by(versions.mrr, versions.valid_from) * terms.term_months as amount_due,
         max(
             case
                 when versions.paid_from <= terms.term_start and versions.paid_until > terms.term_start
