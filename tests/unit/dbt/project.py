@@ -7,6 +7,7 @@ The staging models of `fixture` are plain selects over the schema `fixture`, one
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from contextlib import contextmanager
 from datetime import datetime
@@ -53,6 +54,25 @@ _ARROW = {
     "money": pa.decimal128(19, 4),
     "rate": pa.decimal128(18, 8),
 }
+
+
+def with_upstream(*names: str) -> tuple[str, ...]:
+    """The files of these models and of all that they read, below `models`, staging left out.
+
+    Names that a model puts together itself are those of unions: all of these come along. What only a macro
+    reads (int_fx_rates) must be named.
+    """
+    files = {
+        file.stem: file for file in (REAL_PROJECT / "models").rglob("*.sql") if "staging" not in file.parts
+    }
+    waiting = {*names, *(name for name, file in files.items() if file.parent.name == "unions")}
+    found: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        references = set(re.findall(r"ref\('(\w+)'\)", files[name].read_text()))
+        waiting |= (references & set(files)) - found
+    return tuple(sorted(str(files[name].relative_to(REAL_PROJECT / "models")) for name in found))
 
 
 def entities() -> dict[str, Any]:

@@ -7,37 +7,13 @@ from typing import Any
 
 import pytest
 
-from tests.unit.dbt.project import CORE, Project
+from tests.unit.dbt.project import Project, with_upstream
 
-MODELS = (
-    *(name for name in CORE if not name.startswith("marts/core") and not name.startswith("intermediate/crm")),
-    *(
-        f"intermediate/crm/int_{name}.sql"
-        for name in (
-            "crm_removals",
-            "contacts",
-            "accounts",
-            "opportunity_persons",
-            "opportunities",
-            "crm_stage_changes",
-        )
-    ),
-    "intermediate/billing",
-    "intermediate/conversions/int_web_conversion_events.sql",
-    "intermediate/funnel/int_funnel_observations.sql",
-    "marts/core/fct_sessions.sql",
-    "marts/core/dim_persons.sql",
-    "marts/funnel/fct_funnel_stage_entries.sql",
-    "marts/funnel/funnel_stage_conversion.sql",
-)
-LEFT_OUT = (
-    "int_campaign_day",
-    "int_changed_touchpoints",
-    "int_tracked_clicks",
-)  # of spend, which no stage reads
+MODELS = with_upstream("int_fx_rates", "fct_funnel_stage_entries", "funnel_stage_conversion")
 TESTS = (
     "funnel/every_crm_stage_is_mapped.sql",
     "funnel/every_funnel_rule_can_be_met.sql",
+    "funnel/every_lead_rule_can_be_met.sql",
     "funnel/every_opportunity_is_in_the_funnel.sql",
     "funnel/stage_counts_equal_distinct_units.sql",
 )
@@ -109,9 +85,7 @@ WORLD: dict[str, list[dict[str, Any]]] = {
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = Project(
-        tmp_path_factory.mktemp("funnel"), models=MODELS, left_out=LEFT_OUT, tests=TESTS, own_seeds=True
-    )
+    project = Project(tmp_path_factory.mktemp("funnel"), models=MODELS, tests=TESTS, own_seeds=True)
     project.write(WORLD, datetime(2026, 4, 1), "")
     return project
 
@@ -199,7 +173,7 @@ def test_an_unmapped_crm_stage_fails_and_an_edit_of_the_seeds_mends_it(project: 
 
 
 def test_every_line_that_leads_nowhere_is_named(project: Project) -> None:
-    """Eight wrong lines in three seeds: the check names each of them, and nothing else."""
+    """Wrong lines in five seeds: the checks name each of them, and nothing else."""
     _edit(project, "crm_stage_mapping", ("closedwon,4,won", "closedwon,4,victory"))
     _edit(
         project,
@@ -211,7 +185,21 @@ def test_every_line_that_leads_nowhere_is_named(project: Project) -> None:
         (",>=,1,,purchase", ",>=,1,,order"),
     )
     _edit(project, "funnel_frameworks", ("AIDA,3,Desire,b2b,quote\n", ""))
-    project.dbt("seed", "-s", "crm_stage_mapping", "funnels", "funnel_frameworks")
+    _edit(project, "lead_score_rules", ("contacts,job_title,=,student", "contacts,shoe_size,=,student"))
+    _edit(project, "qualification_fields", ("role,=,champion", "role,resembles,champion"))
+    project.dbt(
+        "seed",
+        "-s",
+        "crm_stage_mapping",
+        "funnels",
+        "funnel_frameworks",
+        "lead_score_rules",
+        "qualification_fields",
+    )
+    assert set(_findings(project, "every_lead_rule_can_be_met")) == {
+        ("lead_score_rules", "student", "unknown: contacts.shoe_size ="),
+        ("qualification_fields", "MEDDIC champion", "unknown: opportunity_roles.role resembles"),
+    }
     assert set(_findings(project, "every_funnel_rule_can_be_met")) == {
         ("any", "victory", "crm_stage_mapping maps closedwon to a stage that no rule names"),
         ("any", "briefing", "crm_stage_mapping maps briefing to a stage that no rule names"),

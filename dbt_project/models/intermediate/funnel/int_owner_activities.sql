@@ -9,6 +9,16 @@ identity_map as (
         identifier,
         person_id
     from {{ ref('int_identity_map') }}
+),
+
+-- What was done for a merged deal was done for the surviving one.
+removals as (
+    select
+        source_relation,
+        source_record_id,
+        into_id
+    from {{ ref('int_crm_removals') }}
+    where object_type = 'opportunity'
 )
 
 select
@@ -18,7 +28,11 @@ select
     identity_map.person_id,
     case
         when activities.opportunity_id is not null
-            then {{ surrogate_key(['activities.source_relation', 'activities.opportunity_id']) }}
+            then
+                coalesce(
+                    removals.into_id,
+                    {{ surrogate_key(['activities.source_relation', 'activities.opportunity_id']) }}
+                )
     end as opportunity_id,
     case
         when activities.owner_id is not null
@@ -29,6 +43,10 @@ left join identity_map
     on
         identity_map.identifier_type = {{ identifier_type('crm_contact', 'activities.source_relation') }}
         and activities.contact_id = identity_map.identifier
+left join removals
+    on
+        activities.source_relation = removals.source_relation
+        and activities.opportunity_id = removals.source_record_id
 where
     lower(activities.activity_type) in ('call', 'meeting', 'email', 'social_message')
     and coalesce(lower(trim(activities.direction)), 'outbound') <> 'inbound'
