@@ -17,18 +17,18 @@ exponentially by some engines.
 {% endmacro %}
 
 {#
-CTEs, of which the last, `paths`, has one row per unit (person_id or account_id; of a change set, if one is named): the month of
-its last touch, and for each lookback the channels of the touches within it before that one, as a JSON array.
+CTEs, of which the last, `steps`, has the touches of each unit (person_id or account_id; of a change set, if one is named) up to
+its last one, with their neighbours and the month of the last. within_days: the shortest lookback from the last touch
+that holds the touch (so a lookback's path is the steps within it; a step whose previous one is not is its first).
 #}
-{% macro paths_to_last_touch(unit, changes=none) %}
+{% macro steps_to_last_touch(unit, changes=none) %}
 touches as (
     select
         touchpoint_id,
         {{ unit }},
         occurred_at,
         occurred_on,
-        coalesce(channel, '(not set)') as channel,
-        max(occurred_at) over (partition by {{ unit }}) as last_at
+        coalesce(channel, '(not set)') as channel
     from {{ ref('fct_touchpoints') }}
     where
         is_credit_eligible
@@ -38,26 +38,56 @@ touches as (
         {%- endif %}
 ),
 
-paths as (
+last_touches as (
     select
         {{ unit }},
-        {%- for days in lookback_values() %}
-        {{ ordered_json_list(
-            'channel', 'occurred_at, touchpoint_id',
-            'occurred_at >= ' ~ add_seconds('last_at', 'cast(-86400 as double) * ' ~ days)
-        ) }} as path_{{ days }}d,
-        {%- endfor %}
+        count(*) as touch_count,
+        max(occurred_at) as last_at,
         {{ period_start('month', 'max(occurred_on)') }} as month
     from touches
     group by {{ unit }}
+),
+
+near_touches as (
+    select
+        touches.*,
+        last_touches.touch_count,
+        last_touches.month,
+        case
+            {%- for days in lookback_values() %}
+            when touches.occurred_at >= {{ add_seconds('last_touches.last_at', 'cast(-86400 as double) * ' ~ days) }} then {{ days }}
+            {%- endfor %}
+        end as within_days
+    from touches
+    inner join last_touches
+        on touches.{{ unit }} = last_touches.{{ unit }}
+),
+
+steps as (
+    select
+        {{ unit }},
+        month,
+        channel,
+        within_days,
+        lag(channel) over (partition by {{ unit }} order by occurred_at, touchpoint_id) as previous_channel,
+        lag(within_days) over (partition by {{ unit }} order by occurred_at, touchpoint_id) as previous_within_days,
+        lead(channel) over (partition by {{ unit }} order by occurred_at, touchpoint_id) as next_channel
+    from near_touches
+    where within_days is not null and touch_count > 1
+    union all
+    -- Most have one touch, which need not be sorted.
+    select
+        {{ unit }},
+        month,
+        channel,
+        within_days,
+        cast(null as {{ text_type() }}) as previous_channel,
+        cast(null as integer) as previous_within_days,
+        cast(null as {{ text_type() }}) as next_channel
+    from near_touches
+    where touch_count = 1
 )
 {% endmacro %}
-
-{# The path of a lookback that stands in a column. #}
-{% macro path_of_lookback(relation, lookback) -%}
-case {{ lookback }}
-{%- for days in lookback_values() %} when {{ days }} then {{ relation }}.path_{{ days }}d{% endfor %} end
-{%- endmacro %}
 
 {#
 How many rounds each halving takes where the whole is one query: none, where each round writes a table. Unit tests have

@@ -50,18 +50,6 @@ coalesce(cast(to_json(list(distinct {{ expression }} order by {{ expression }}) 
 to_json(array_sort(collect_set({{ expression }})))
 {%- endmacro %}
 
-{# One row per element of an array and its place, in order: two columns for the select list of its own CTE. #}
-{% macro explode_list_with_position(list, element, position) %}
-    {{ return(adapter.dispatch('explode_list_with_position', 'funnelhouse')(list, element, position)) }}
-{% endmacro %}
-{% macro default__explode_list_with_position(list, element, position) -%}
-unnest({{ list }}) as {{ element }},
-        generate_subscripts({{ list }}, 1) as {{ position }}
-{%- endmacro %}
-{% macro spark__explode_list_with_position(list, element, position) -%}
-posexplode({{ list }}) as ({{ position }}, {{ element }})
-{%- endmacro %}
-
 {# Aggregate: the values of an expression, in the order of another, as an array (repeats kept). #}
 {% macro ordered_list(expression, order_by, where=none) %}
     {{ return(adapter.dispatch('ordered_list', 'funnelhouse')(expression, order_by, where)) }}

@@ -14,55 +14,40 @@ types as (
     from {{ ref('conversion_types') }}
 ),
 
-account_paths as (
+account_steps as (
     with
-    {{ paths_to_last_touch('account_id') }}
+    {{ steps_to_last_touch('account_id') }}
 
-    select * from paths
+    select * from steps
 ),
 
 -- Who a type's units are: persons for one scope; accounts, and persons without one, for the other.
-unit_paths as (
+unit_steps as (
     select
-        person_paths.person_id as unit_id,
+        person_steps.person_id as unit_id,
         true as is_person_unit,
         members.person_id is null as is_account_unit,
-        {%- for days in lookback_values() %}
-        person_paths.path_{{ days }}d,
-        {%- endfor %}
-        person_paths.month
-    from {{ ref('int_person_paths') }} as person_paths
+        person_steps.month,
+        person_steps.within_days,
+        person_steps.previous_within_days,
+        person_steps.previous_channel,
+        person_steps.channel,
+        person_steps.next_channel
+    from {{ ref('int_person_steps') }} as person_steps
     left join {{ ref('int_person_accounts') }} as members
-        on person_paths.person_id = members.person_id and members.account_id is not null
+        on person_steps.person_id = members.person_id and members.account_id is not null
     union all
     select
         account_id as unit_id,
         false as is_person_unit,
         true as is_account_unit,
-        {%- for days in lookback_values() %}
-        path_{{ days }}d,
-        {%- endfor %}
-        month
-    from account_paths
-),
-
-path_counts as (
-    select
-        is_person_unit,
-        is_account_unit,
-        {%- for days in lookback_values() %}
-        path_{{ days }}d,
-        {%- endfor %}
         month,
-        count(*) as units
-    from unit_paths
-    group by
-        is_person_unit,
-        is_account_unit,
-        {%- for days in lookback_values() %}
-        path_{{ days }}d,
-        {%- endfor %}
-        month
+        within_days,
+        previous_within_days,
+        previous_channel,
+        channel,
+        next_channel
+    from account_steps
 ),
 
 converted as (
@@ -99,60 +84,28 @@ fits as (
     from converting_steps
 ),
 
-not_converted as (
-    select
-        signed.conversion_type,
-        signed.month,
-        signed.path,
-        sum(signed.units) as units
-    from (
-        select
-            types.conversion_type,
-            path_counts.month,
-            {{ path_of_lookback('path_counts', 'types.lookback_days') }} as path,
-            path_counts.units
-        from path_counts
-        inner join types
-            on
-                (types.touch_scope = 'person' and path_counts.is_person_unit)
-                or (types.touch_scope = 'account' and path_counts.is_account_unit)
-        union all
-        select
-            types.conversion_type,
-            unit_paths.month,
-            {{ path_of_lookback('unit_paths', 'types.lookback_days') }} as path,
-            -1 as units
-        from unit_paths
-        inner join converted
-            on unit_paths.unit_id = converted.scope_id
-        inner join types
-            on
-                converted.conversion_type = types.conversion_type
-                and (
-                    (types.touch_scope = 'person' and unit_paths.is_person_unit)
-                    or (types.touch_scope = 'account' and unit_paths.is_account_unit)
-                )
-    ) as signed
-    inner join fits
-        on signed.conversion_type = fits.conversion_type and signed.month = fits.month
-    group by signed.conversion_type, signed.month, signed.path
-    having sum(signed.units) != 0
-),
+{%- set step = [
+    'is_person_unit', 'is_account_unit', 'month', 'within_days', 'previous_within_days', 'previous_channel', 'channel',
+    'next_channel',
+] %}
 
-path_channels as (
+-- Steps of all units, and, to be taken off again, those of units that have converted.
+counted_steps as (
     select
-        path,
-        {{ explode_list_with_position(json_list('path'), 'channel', 'step') }}
-    from (select distinct path from not_converted) as distinct_paths
-),
-
-path_steps as (
+        cast(null as {{ text_type() }}) as converted_type,
+        {{ step | join(', ') }},
+        count(*) as units
+    from unit_steps
+    group by {{ step | join(', ') }}
+    union all
     select
-        path,
-        channel,
-        lag(channel) over (partition by path order by step) as previous_channel,
-        lead(channel) over (partition by path order by step) as next_channel
-    from path_channels
+        converted.conversion_type as converted_type,
+        {{ step | join(', ') }},
+        -count(*) as units
+    from unit_steps
+    inner join converted
+        on unit_steps.unit_id = converted.scope_id
+    group by converted.conversion_type, {{ step | join(', ') }}
 ),
 
 steps as (
@@ -167,16 +120,26 @@ steps as (
     from converting_steps
     union all
     select
-        not_converted.conversion_type,
-        not_converted.month,
-        path_steps.previous_channel,
-        path_steps.channel,
-        path_steps.next_channel,
+        types.conversion_type,
+        counted_steps.month,
+        case
+            when counted_steps.previous_within_days <= types.lookback_days then counted_steps.previous_channel
+        end as previous_channel,
+        counted_steps.channel,
+        counted_steps.next_channel,
         '(none)' as outcome,
-        not_converted.units
-    from not_converted
-    inner join path_steps
-        on not_converted.path = path_steps.path
+        counted_steps.units
+    from counted_steps
+    inner join types
+        on
+            coalesce(counted_steps.converted_type, types.conversion_type) = types.conversion_type
+            and counted_steps.within_days <= types.lookback_days
+            and (
+                (types.touch_scope = 'person' and counted_steps.is_person_unit)
+                or (types.touch_scope = 'account' and counted_steps.is_account_unit)
+            )
+    inner join fits
+        on types.conversion_type = fits.conversion_type and counted_steps.month = fits.month
 ),
 
 transitions as (
@@ -209,3 +172,4 @@ select
     cast(sum(units) as bigint) as transitions
 from transitions
 group by conversion_type, month, source_previous, source_channel, target_channel
+having sum(units) != 0

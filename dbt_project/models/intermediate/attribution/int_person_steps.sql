@@ -9,12 +9,14 @@
 }}
 {# What the Markov chains see of a person who does not convert. #}
 with
-{{ paths_to_last_touch('person_id', ref('int_changed_persons') if is_rewrite() else none) }}
+{{ steps_to_last_touch('person_id', ref('int_changed_persons') if is_rewrite() else none) }}
 
 select
     person_id,
-    {%- for days in lookback_values() %}
-    path_{{ days }}d,
-    {%- endfor %}
-    month
-from paths
+    month,
+    within_days,
+    previous_within_days,
+    previous_channel,
+    channel,
+    next_channel
+from steps
