@@ -122,7 +122,8 @@ final as (
             max_by(
                 value_then,
                 case
-                    when is_checkout and value_then is not null then {{ ordered_by(['occurred_at', 'step_id']) }}
+                    when is_checkout and value_then is not null
+                        then {{ ordered_by(['occurred_at', 'step_id']) }}
                 end
             ),
             sum(case when not is_checkout then value_then end)
