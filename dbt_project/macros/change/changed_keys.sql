@@ -3,8 +3,11 @@ What belongs here: the change set of an incremental union: which keys of an enti
 the union holds now. See docs/decisions.md for the rules of change.
 #}
 
-{# An entity's rows of all systems; a text column of the key that a system lacks is '(not set)', never NULL. #}
-{% macro canonical_rows(entity) -%}
+{#
+An entity's rows of all systems; a text column of the key that a system lacks is '(not set)', never NULL. With
+`in_reach_only` those that a daily run must compare: a literal on the slice reaches the raw table's own scan.
+#}
+{% macro canonical_rows(entity, in_reach_only=false) -%}
     {%- set key = var('canonical_entities')[entity]['key'] -%}
     {%- set kinds = var('canonical_entities')[entity]['columns'] -%}
     select
@@ -14,11 +17,14 @@ the union holds now. See docs/decisions.md for the rules of change.
     from (
         {{ union_canonical(entity) }}
     ) as rows_of_all
+    {%- if in_reach_only %}
+    where {{ in_reach(entity, 'rows_of_all') }}
+    {%- endif %}
 {%- endmacro %}
 
 {#
 Keys (source_relation, the entity's key, `carry`) of rows that differ. Rows are compared as wholes, load ids aside. Looked
-at are: all rows of every slice that holds a row of the batch or whose number of rows differs (rows that vanished), and the
+at are: of systems whose slices are logged, the slices that were loaded since; of the others, all rows of every slice that holds a row of the batch or whose number of rows differs (rows that vanished), and the
 batch's rows outside slices. `carry`: further columns of old and new row that later change sets need.
 #}
 {% macro changed_keys(entity, carry=[]) -%}
@@ -29,14 +35,15 @@ batch's rows outside slices. `carry`: further columns of old and new row that la
     {%- set compared = ['source_relation'] + canonical_names(entity) + ['_slice'] -%}
     {%- set mark = batch_mark() -%}
 with staged as (
-    {{ canonical_rows(entity) }}
+    {{ canonical_rows(entity, in_reach_only=held is not none) }}
 ),
 
 held as (
     {%- if held is none %}
     {{ empty_canonical(entity) }}
     {%- else %}
-    select {{ columns | join(', ') }} from {{ held }}
+    select {{ columns | join(', ') }} from {{ held }} as held_rows
+    where {{ in_reach(entity, 'held_rows') }}
     {%- endif %}
 ),
 
@@ -135,7 +142,7 @@ from final
 {% macro changed_rows(entity) -%}
     {%- set key = ['source_relation'] + var('canonical_entities')[entity]['key'] -%}
 with staged as (
-    {{ canonical_rows(entity) }}
+    {{ canonical_rows(entity, in_reach_only=is_rewrite()) }}
 )
 
 select
@@ -153,8 +160,9 @@ where exists (
 {%- endif %}
 {%- endmacro %}
 
-{# Rows of a candidate (a view with the fresh content) that differ from what a later model holds, on these columns. #}
-{% macro differing_rows(candidate, held_model, columns) -%}
+{# Rows of a candidate (a view with the fresh content) that differ from what a later model holds, on these columns; of the
+   held rows only those that `held_where` (over the alias held) names, where the candidate is so restricted too. #}
+{% macro differing_rows(candidate, held_model, columns, held_where='1 = 1') -%}
     {%- set held = held_relation(held_model) if not should_full_refresh() else none -%}
     {%- if held is none %}
     select {{ columns | join(', ') }} from {{ candidate }} where 1 = 0
@@ -162,11 +170,11 @@ where exists (
     (
         select {{ columns | join(', ') }} from {{ candidate }}
         except
-        select {{ columns | join(', ') }} from {{ held }}
+        select {{ columns | join(', ') }} from {{ held }} as held where {{ held_where }}
     )
     union
     (
-        select {{ columns | join(', ') }} from {{ held }}
+        select {{ columns | join(', ') }} from {{ held }} as held where {{ held_where }}
         except
         select {{ columns | join(', ') }} from {{ candidate }}
     )

@@ -3,6 +3,9 @@ What belongs here: the one way in which a table of this project changes in part.
 incremental_strategy 'rewrite' names in meta.rewrite a change set (a model) and the columns that it shares with it:
 rows of this table whose key stands in the change set are deleted, the recomputed rows are inserted, in one
 transaction. The model's own SQL restricts itself to the same change set where is_rewrite() is true.
+`keys` lists columns of the same name, or maps this table's columns to SQL over `changed`. Two bounds spare a scan of all
+rows: `entity` (the rows in reach of the entity's reloaded slices) and `since` (the column that is not older than what
+changed visitors have done).
 #}
 
 {# True where the model runs on what it already holds. A wrapper, so that unit tests can override one name. #}
@@ -12,15 +15,18 @@ transaction. The model's own SQL restricts itself to the same change set where i
     {% set target = arg_dict['target_relation'] %}
     {% set columns = arg_dict['dest_columns'] | map(attribute='quoted') | join(', ') %}
     {% for rewrite in config.get('meta', {}).get('rewrite', []) %}
+    {% set keys = rewrite['keys'] %}
     delete from {{ target }} as held
     where exists (
         select 1
         from {{ ref(rewrite['changes']) }} as changed
         where
-            {% for key in rewrite['keys'] -%}
-            changed.{{ key }} = held.{{ key }}{% if not loop.last %} and {% endif %}
+            {% for key in keys -%}
+            {{ keys[key] if keys is mapping else 'changed.' ~ key }} = held.{{ key }}{% if not loop.last %} and {% endif %}
             {%- endfor %}
-    );
+    )
+    {%- if rewrite.get('entity') %} and {{ in_reach(rewrite['entity'], 'held') }}{% endif %}
+    {%- if rewrite.get('since') %} and held.{{ rewrite['since'] }} >= {{ visitors_since(ref(rewrite['changes'])) }}{% endif %};
     {% endfor %}
     insert into {{ target }} ({{ columns }})
     select {{ columns }} from {{ arg_dict['temp_relation'] }};
@@ -37,11 +43,13 @@ transaction. The model's own SQL restricts itself to the same change set where i
     {{ return(none) }}
 {% endmacro %}
 
-{# A change set's rows of an earlier attempt on the same mark: a failed or killed run loses nothing. #}
+{# A change set's rows of an earlier attempt on the same mark: a failed or killed run loses nothing. One that another
+   version of the project has left, with other columns, carries nothing: after a change of version the run is a full one. #}
 {% macro carried_over(columns) -%}
     select {{ columns | join(', ') }}
     {%- set held = adapter.get_relation(database=this.database, schema=this.schema, identifier=this.identifier) if execute else none %}
-    {%- if held is not none %}
+    {%- set known = adapter.get_columns_in_relation(held) | map(attribute='name') | list if held is not none else [] %}
+    {%- if held is not none and columns | reject('in', known) | list | length == 0 %}
     from {{ held }}
     where batch_mark = '{{ batch_mark() }}'
     {%- else %}

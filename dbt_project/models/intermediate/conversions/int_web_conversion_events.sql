@@ -1,3 +1,10 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='rewrite',
+    on_schema_change='append_new_columns',
+    meta={'rewrite': [{'changes': 'int_changed_visitors', 'keys': ['source_relation', 'anonymous_id']}]},
+) }}
+-- depends_on: {{ ref('int_changed_visitors') }}
 {# The web and product events that some rule of conversion_rules names. The semi-join on the event's name
    comes first: it leaves a few per cent of the events for the conditions. #}
 with
@@ -19,7 +26,7 @@ events as (
         country,
         referral_code,
         person_id
-    from {{ ref('int_web_events_sessionized') }}
+    from {{ ref('int_web_events_sessionized') }} as web_events
     where
         not coalesce(is_bot, false)
         and not coalesce(is_internal, false)
@@ -28,6 +35,9 @@ events as (
             from {{ ref('conversion_rules') }} as rules
             where rules.source = 'web_events' and rules.field = 'event_name' and rules.operator = 'equals'
         )
+        {%- if is_rewrite() %}
+        and {{ of_changed_visitors('web_events') }}
+        {%- endif %}
 ),
 
 matched as (

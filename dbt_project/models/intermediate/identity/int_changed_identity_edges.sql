@@ -1,8 +1,11 @@
 {%- set columns = [
     'identifier_type_a', 'identifier_a', 'identifier_type_b', 'identifier_b', 'first_seen_at', 'is_used',
 ] -%}
+-- depends_on: {{ ref('int_changed_identity_records') }}
 with changed_edges as (
-    {{ differing_rows(ref('int_identity_candidate_edges'), 'int_identity_edges', columns) }}
+    {{ differing_rows(
+        ref('int_identity_candidate_edges'), 'int_identity_edges', columns, held_where=touches_changed_records('held')
+    ) }}
 ),
 
 changes as (

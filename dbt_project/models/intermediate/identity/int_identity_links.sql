@@ -1,43 +1,26 @@
--- The fresh content of int_identity_edges, before the guard against shared identifiers is applied. An
--- identifier's row with itself says when it was first and last seen.
+-- depends_on: {{ ref('int_changed_identity_records') }}
+-- The fresh content of int_identity_edges (where that stands already: its rows with a changed end), before
+-- the guard against shared identifiers is applied. An identifier's row with itself says when it was first and
+-- last seen.
 with records as (
     select * from {{ ref('int_identity_records') }}
 ),
 
 identifiers as (
-    {% for kind, column, home in [
-        ('cookie', 'anonymous_id', 'cookie_home'),
-        ('user_id', 'user_id', none),
-        ('email', 'email_hash', none),
-        ('crm_contact', 'contact_id', 'contact_home'),
-        ('crm_contact', 'other_contact_id', 'contact_home'),
-        ('email_subscriber', 'subscriber_id', 'source_relation'),
-        ('billing_customer', 'customer_id', 'source_relation'),
-    ] -%}
-    select
-        record_number,
-        {{ identifier_type(kind, home) }} as identifier_type,
-        {{ column }} as identifier,
-        source_relation,
-        first_seen_at,
-        last_seen_at
-    from records
-    where {{ column }} is not null
-    {%- if not loop.last %}
-    union all
-    {% endif -%}
-    {%- endfor %}
+    {{ identifiers_of_records(
+        'records', ['record_number', 'source_relation', 'first_seen_at', 'last_seen_at'],
+    ) }}
 ),
 
-final as (
+pairs as (
     select
         a.identifier_type as identifier_type_a,
         a.identifier as identifier_a,
         b.identifier_type as identifier_type_b,
         b.identifier as identifier_b,
-        min(a.source_relation) as source_relation,
-        min(a.first_seen_at) as first_seen_at,
-        max(a.last_seen_at) as last_seen_at
+        a.source_relation,
+        a.first_seen_at,
+        a.last_seen_at
     from identifiers as a
     inner join identifiers as b
         on
@@ -46,7 +29,22 @@ final as (
                 a.identifier_type < b.identifier_type
                 or (a.identifier_type = b.identifier_type and a.identifier <= b.identifier)
             )
-    group by a.identifier_type, a.identifier, b.identifier_type, b.identifier
+),
+
+final as (
+    select
+        identifier_type_a,
+        identifier_a,
+        identifier_type_b,
+        identifier_b,
+        min(source_relation) as source_relation,
+        min(first_seen_at) as first_seen_at,
+        max(last_seen_at) as last_seen_at
+    from pairs
+    {%- if holds_edges() %}
+    where {{ touches_changed_records('pairs') }}
+    {%- endif %}
+    group by identifier_type_a, identifier_a, identifier_type_b, identifier_b
 )
 
 select

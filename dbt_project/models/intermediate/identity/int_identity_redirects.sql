@@ -42,6 +42,9 @@ remaining as (
         on
             map.identifier_type = moved.identifier_type
             and map.identifier = moved.identifier
+    where
+        map.person_id in (select changed.old_person_id from changed)
+        or map.person_id in (select changed.new_person_id from changed)
     group by map.person_id
 ),
 

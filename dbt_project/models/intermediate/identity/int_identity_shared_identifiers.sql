@@ -1,3 +1,10 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='rewrite',
+    on_schema_change='append_new_columns',
+    meta={'rewrite': [{'changes': 'int_changed_identity_records', 'keys': ['identifier_type', 'identifier']}]},
+) }}
+-- depends_on: {{ ref('int_changed_identity_records') }}
 with links as (
     select * from {{ ref('int_identity_links') }}
 ),
@@ -45,8 +52,18 @@ final as (
         end as reason
     from counted
     where
-        (identifier_type <> 'email' and emails > {{ var('identity_max_emails_per_identifier') }})
-        or (identifier_type like 'cookie:%' and user_ids > 1)
+        (
+            (identifier_type <> 'email' and emails > {{ var('identity_max_emails_per_identifier') }})
+            or (identifier_type like 'cookie:%' and user_ids > 1)
+        )
+        {%- if is_rewrite() %}
+        and (identifier_type, identifier) in (
+            select
+                changed.identifier_type,
+                changed.identifier
+            from {{ ref('int_changed_identity_records') }} as changed
+        )
+        {%- endif %}
 )
 
 select

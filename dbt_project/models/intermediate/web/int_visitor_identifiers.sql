@@ -23,6 +23,7 @@ with events as (
                 changed.source_relation = web_events.source_relation
                 and changed.anonymous_id = web_events.anonymous_id
         )
+        and web_events.occurred_at >= {{ visitors_since(ref('int_changed_web_events')) }}
     {% endif %}
 ),
 

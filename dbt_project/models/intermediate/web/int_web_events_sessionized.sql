@@ -2,26 +2,29 @@
     materialized='incremental',
     incremental_strategy='rewrite',
     on_schema_change='append_new_columns',
-    meta={'rewrite': [{'changes': 'int_changed_visitors', 'keys': ['source_relation', 'anonymous_id']}]},
+    meta={'rewrite': [{
+        'changes': 'int_changed_visitors',
+        'keys': ['source_relation', 'anonymous_id'],
+        'since': 'occurred_at',
+    }]},
 ) }}
-{#- Read wide and narrow, each time straight from the table: a CTE with two readers is written out whole. #}
-{%- set of_changed_visitors -%}
-{%- if is_rewrite() -%}
-(source_relation, anonymous_id) in (
-        select
-            changed.source_relation,
-            changed.anonymous_id
-        from {{ ref('int_changed_visitors') }} as changed
-    )
-{%- else -%}
-1 = 1
-{%- endif -%}
-{%- endset %}
+{#- In full read wide and narrow, each time straight from the table: a CTE with two readers is written out
+    whole. Of changed visitors only, it is small, and the table is read once. #}
+{%- set web_events = 'events_of_changed_visitors' if is_rewrite() else ref('int_web_events_unioned') %}
 -- depends_on: {{ ref('int_changed_visitors') }}
 
 with identity_map as (
     select * from {{ ref('int_identity_map') }}
 ),
+
+{% if is_rewrite() -%}
+events_of_changed_visitors as (
+    select web_events.*
+    from {{ ref('int_web_events_unioned') }} as web_events
+    where {{ of_changed_visitors('web_events') }}
+),
+
+{% endif -%}
 
 tagged as (
     select
@@ -48,8 +51,7 @@ tagged as (
         currency,
         referral_code,
         properties
-    from {{ ref('int_web_events_unioned') }}
-    where {{ of_changed_visitors }}
+    from {{ web_events }}
 ),
 
 without_session as (
@@ -61,8 +63,8 @@ without_session as (
         user_id,
         email_hash,
         {{ campaign_tags() }}
-    from {{ ref('int_web_events_unioned') }}
-    where session_id is null and {{ of_changed_visitors }}
+    from {{ web_events }}
+    where session_id is null
 ),
 
 -- Windows run over narrow rows, and the cutting only over events that no tool gave a session id: sorting
@@ -149,8 +151,8 @@ keyed as (
         user_id,
         email_hash,
         'tool' || chr(31) || session_id as session_key
-    from {{ ref('int_web_events_unioned') }}
-    where session_id is not null and {{ of_changed_visitors }}
+    from {{ web_events }}
+    where session_id is not null
     union all
     select
         source_relation,

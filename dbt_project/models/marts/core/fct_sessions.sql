@@ -4,23 +4,21 @@
     on_schema_change='append_new_columns',
     meta={'rewrite': [{'changes': 'int_changed_visitors', 'keys': ['source_relation', 'anonymous_id']}]},
 ) }}
-{#- Read twice, each time with other columns and straight from the table: a CTE with two readers is
-    written out whole. #}
-{%- set of_changed_visitors -%}
-{%- if is_rewrite() -%}
-(source_relation, anonymous_id) in (
-        select
-            changed.source_relation,
-            changed.anonymous_id
-        from {{ ref('int_changed_visitors') }} as changed
-    )
-{%- else -%}
-1 = 1
-{%- endif -%}
-{%- endset %}
+{#- In full read twice, each time with other columns and straight from the table: a CTE with two readers is
+    written out whole. Of changed visitors only, it is small, and the table is read once. #}
+{%- set web_events = 'events_of_changed_visitors' if is_rewrite() else ref('int_web_events_sessionized') %}
 -- depends_on: {{ ref('int_changed_visitors') }}
 
-with source_categories as (
+with
+{% if is_rewrite() -%}
+events_of_changed_visitors as (
+    select web_events.*
+    from {{ ref('int_web_events_sessionized') }} as web_events
+    where {{ of_changed_visitors('web_events') }}
+),
+
+{% endif -%}
+source_categories as (
     select * from {{ ref('source_categories') }}
 ),
 
@@ -67,8 +65,7 @@ sessions as (
         bool_or(is_bot) as is_bot,
         bool_or(is_internal) as is_internal,
         bool_or(event_name in ({{ quoted_list(var('session_conversion_events')) }})) as is_converted
-    from {{ ref('int_web_events_sessionized') }}
-    where {{ of_changed_visitors }}
+    from {{ web_events }}
     group by session_id, source_relation, anonymous_id
 ),
 
@@ -83,10 +80,8 @@ tagged_events as (
         utm_term,
         click_id,
         click_id_type
-    from {{ ref('int_web_events_sessionized') }}
-    where
-        coalesce(utm_source, utm_medium, utm_campaign, click_id) is not null
-        and {{ of_changed_visitors }}
+    from {{ web_events }}
+    where coalesce(utm_source, utm_medium, utm_campaign, click_id) is not null
 ),
 
 tags as (

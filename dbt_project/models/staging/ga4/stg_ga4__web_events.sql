@@ -1,4 +1,4 @@
-{{ config(enabled=provides('ga4', 'web_events')) }}
+{{ config(enabled=provides('ga4', 'web_events'), meta={'slices_of': 'events'}) }}
 
 {% set bots = "'bot|crawl|spider|slurp|headless|lighthouse|phantomjs|pingdom|monitor|scrap'" %}
 -- Events without a client id (consent refused under consent mode, no cookie) belong to nobody and are left
