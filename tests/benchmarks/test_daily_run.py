@@ -1,0 +1,151 @@
+"""A daily run over a long history: beside the same day's over a short one, and beside a run from scratch.
+
+The event-grain path (unions, identity, sessions, touchpoints, conversions, attribution) is what the targets
+speak of; the whole project with its reports, most of which add up all history each day, is a row of its own.
+Set FUNNELHOUSE_BENCH_MILLIONS for other histories than 1 and 10 million events (`1,10,50` takes hours).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ingestion.settings import Paths
+from tests.benchmarks import history
+from tests.benchmarks.harness import Measured, Row, measure, record
+
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(36_000)]
+
+MILLIONS = tuple(int(n) for n in os.environ.get("FUNNELHOUSE_BENCH_MILLIONS", "1,10").split(","))
+COMPARED = ("core", "attribution", "funnel", "retention", "trust")
+
+
+@dataclass(frozen=True)
+class Size:
+    """What was measured over one history."""
+
+    millions: int
+    full: Measured
+    daily: Measured
+    differences: list[str]
+
+
+def prepare_run(folder: Path, day: int, full_refresh: bool) -> Callable[[], history.Run]:
+    """Parse first: it is not what is measured."""
+    from orchestration import transform
+
+    paths = Paths(folder)
+    transform.prepare(paths)
+    return lambda: history.run(paths, day, full_refresh=full_refresh)
+
+
+def _run(folder: Path, day: int, full_refresh: bool = False) -> Measured:
+    found = measure(prepare_run, folder, day, full_refresh, warm=0)
+    assert found.result.is_full_refresh == full_refresh
+    return found
+
+
+def _measure(folder: Path, millions: int) -> Size:
+    """A run from scratch, a day later a daily run, and then from scratch again."""
+    paths = history.folder(folder)
+    days = millions * 1_000_000 // history.EVENTS_PER_DAY
+    history.load_days(paths, 0, days, load=1)
+    _run(folder, days - 1, full_refresh=True)
+    history.load_days(paths, days, days + 1, load=2)
+    daily = _run(folder, days)
+    rebuilt = Paths(folder.with_name(f"{folder.name}_rebuilt"))
+    shutil.copytree(folder, rebuilt.data_dir)
+    full = _run(rebuilt.data_dir, days, full_refresh=True)
+    differences = history.differing_tables(paths, rebuilt, COMPARED)
+    shutil.rmtree(rebuilt.data_dir)
+    return Size(millions, full, daily, differences)
+
+
+@pytest.fixture(scope="module")
+def sizes(tmp_path_factory: pytest.TempPathFactory) -> list[Size]:
+    found = []
+    for millions in MILLIONS:
+        folder = tmp_path_factory.mktemp("history") / f"m{millions}"
+        found.append(_measure(folder, millions))
+        shutil.rmtree(folder)
+    return found
+
+
+def _text(found: Measured) -> str:
+    return f"{found.cpu_seconds:.1f} s CPU, {found.wall_seconds:.1f} s"
+
+
+def test_a_daily_run_stays_flat_as_history_grows(sizes: list[Size]) -> None:
+    first, last = sizes[0], sizes[-1]
+    for size in sizes[1:]:
+        today, before = size.daily.result, first.daily.result
+        longest = sorted(today.path, key=today.path.__getitem__, reverse=True)[:4]
+        record(
+            Row(
+                key=f"run 1 daily {size.millions:03d}M",
+                what=f"a day's run, event-grain path, after {size.millions}M events beside {first.millions}M",
+                ours=f"{today.path_seconds:.1f} s",
+                other=f"{before.path_seconds:.1f} s",
+                ratio=today.path_seconds / before.path_seconds,
+                target=2.0,
+                note="longest: " + ", ".join(f"{name} {today.path[name]:.1f} s" for name in longest),
+            )
+        )
+        rest = {name: seconds for name, seconds in today.nodes.items() if name not in today.path}
+        longest = sorted(rest, key=rest.__getitem__, reverse=True)[:4]
+        record(
+            Row(
+                key=f"run 3 daily whole {size.millions:03d}M",
+                what=f"a day's run, all models, after {size.millions}M events beside {first.millions}M",
+                ours=_text(size.daily),
+                other=_text(first.daily),
+                ratio=size.daily.wall_seconds / first.daily.wall_seconds,
+                note="reports over all history, longest: "
+                + ", ".join(f"{name} {rest[name]:.1f} s" for name in longest),
+            )
+        )
+    record(
+        Row(
+            key=f"run 2 daily over full {last.millions:03d}M",
+            what=f"a day's run beside a run from scratch, event-grain path, {last.millions}M events",
+            ours=f"{last.daily.result.path_seconds:.1f} s",
+            other=f"{last.full.result.path_seconds:.1f} s",
+            ratio=last.daily.result.path_seconds / last.full.result.path_seconds,
+            target=0.02,
+            note=f"{len(last.daily.result.path)} nodes, 0.03 to 0.05 s each for dbt; the target means 50M",
+        )
+    )
+
+
+def test_a_daily_run_equals_a_run_from_scratch(sizes: list[Size]) -> None:
+    assert {size.millions: size.differences for size in sizes} == {size.millions: [] for size in sizes}
+
+
+def test_two_gigabytes_are_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run from scratch with a memory limit, beside one without: it spills, and gives the same rows."""
+    millions = MILLIONS[-1]
+    folders = {limit: tmp_path / f"limit_{limit}" for limit in ("16GB", "2GB")}
+    paths = history.folder(folders["16GB"])
+    days = millions * 1_000_000 // history.EVENTS_PER_DAY
+    history.load_days(paths, 0, days, load=1)
+    shutil.copytree(folders["16GB"], folders["2GB"])
+    found = {}
+    for limit, folder in folders.items():
+        monkeypatch.setenv("FUNNELHOUSE_MEMORY_LIMIT", limit)
+        found[limit] = _run(folder, days - 1, full_refresh=True)
+    assert history.differing_tables(paths, Paths(folders["2GB"]), COMPARED) == []
+    record(
+        Row(
+            key=f"run 4 memory {millions:03d}M",
+            what=f"a run from scratch with memory_limit 2 GB beside 16 GB, {millions}M events",
+            ours=f"{_text(found['2GB'])}, peak {found['2GB'].peak_mb:.0f} MB",
+            other=f"{_text(found['16GB'])}, peak {found['16GB'].peak_mb:.0f} MB",
+            ratio=found["2GB"].wall_seconds / found["16GB"].wall_seconds,
+            target=1.3,
+        )
+    )
