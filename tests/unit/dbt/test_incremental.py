@@ -11,7 +11,7 @@ from tests.unit.dbt.world import World, load_id
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Change sets hold their history, redirects are a log, and what is computed of the identities is one run's part.
+# Change sets hold their history, redirects are a log, and what is computed of identities is one run's part.
 HISTORY = (
     "int_identity_redirects",
     "int_identity_records",
