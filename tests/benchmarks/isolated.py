@@ -16,12 +16,14 @@ from orchestration.transform import close_connections
 from tests.unit.dbt.project import Project
 
 
-def make_project(folder: Path, models: tuple[str, ...], inputs: Mapping[str, str]) -> Project:
-    """Lay out a project of these models.
+def make_project(
+    folder: Path, models: tuple[str, ...], inputs: Mapping[str, str], left_out: tuple[str, ...] = ()
+) -> Project:
+    """Lay out a project of these models, without those of a folder whose names start with one of `left_out`.
 
     `inputs`: model that is only read -> its schema; its rows are those of bench.<model>.
     """
-    project = Project(folder, models=models)
+    project = Project(folder, models=models, left_out=(*inputs, *left_out))
     for name, schema in inputs.items():
         stub = folder / "fixture_models" / f"{name}.sql"
         stub.write_text(

@@ -25,11 +25,7 @@ pytestmark = [pytest.mark.bench, pytest.mark.timeout(7200)]
 
 TOUCHES = int(os.environ.get("FUNNELHOUSE_BENCH_TOUCHES", "10_000_000"))
 MODELS = (
-    "intermediate/attribution/int_conversion_touches.sql",
-    "intermediate/attribution/int_changed_credits.sql",
-    "intermediate/attribution/int_person_paths.sql",
-    "intermediate/attribution/int_markov_transitions.sql",
-    "intermediate/attribution/int_markov_removals.sql",
+    "intermediate/attribution",
     "marts/attribution/attribution_markov_channels.sql",
     "marts/attribution/fct_attribution.sql",
 )
@@ -40,7 +36,7 @@ INPUTS = {
     "int_changed_persons": "intermediate",
     "int_person_accounts": "intermediate",
 }
-PATHS = ("int_conversion_touches", "int_person_paths")
+PATHS_AND_MARKOV = ("+attribution_markov_channels",)
 MARKOV = ("int_markov_transitions", "int_markov_removals", "attribution_markov_channels")
 CREDITS = ("int_conversion_touches", "fct_attribution")
 SIX = ("first_touch", "last_touch", "last_non_direct", "linear", "position_based", "time_decay")
@@ -174,7 +170,7 @@ def prepare_sums(folder: str, from_touches: bool) -> Callable[[], dict[str, dict
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     folder = tmp_path / "project"
-    return make_project(folder, MODELS, INPUTS)
+    return make_project(folder, MODELS, INPUTS, left_out=("int_attribution_daily",))
 
 
 def _prepared(project: Project, tmp_path: Path, converting: float) -> Path:
@@ -193,7 +189,7 @@ def test_credits_of_converters(project: Project, tmp_path: Path) -> None:
     folder = str(project.folder)
     project.dbt("compile", "--quiet", "-s", *CREDITS)
     close_connections()
-    measure(prepare_models, folder, (*PATHS, *MARKOV), warm=0)  # credit_markov needs the fits; not measured
+    measure(prepare_models, folder, PATHS_AND_MARKOV, warm=0)  # credit_markov needs the fits; not measured
     theirs = measure(prepare_library, str(parquet), tuple(SHARED.values()))
     table = measure(prepare_models, folder, CREDITS)
     ours = measure(prepare_sums, folder, False)
@@ -225,7 +221,7 @@ def test_markov_removal_effects(project: Project, tmp_path: Path) -> None:
     parquet = _prepared(project, tmp_path, converting=0.3)
     folder = str(project.folder)
     theirs = measure(prepare_library, str(parquet), ("run_markov",))
-    whole = measure(prepare_models, folder, (*PATHS, *MARKOV))
+    whole = measure(prepare_models, folder, PATHS_AND_MARKOV)
     ours = measure(prepare_models, folder, MARKOV)
     given = dict(project.rows("select channel, removal_effect from attribution.attribution_markov_channels"))
     assert given == pytest.approx(theirs.result["run_markov"], abs=1e-9)
