@@ -15,28 +15,35 @@ case {{ conversion_type }}
 {%- for name, days in var('attribution_lookback_days').items() %} when '{{ name }}' then {{ days }}{% endfor %} else 30 end
 {%- endmacro %}
 
+{# 2^(-days / half-life), relative to the path's last touch: the same proportions, and no underflow on long deals. #}
+{% macro decay_weight(touched_at, last_touched_at) -%}
+power(2.0, -{{ days_between(touched_at, last_touched_at) }} / {{ var('time_decay_half_life_days') }})
+{%- endmacro %}
+
 {#
 The milestone models, from their weights (var milestone_weights) and the columns <milestone>_position: the touch that
-holds the milestone, 0 where none does. One touch can hold several and adds their weights.
+holds the milestone, 0 where none does. One touch can hold several and adds their weights. Milestones present share in
+proportion what absent ones leave, and the rest's part where no touch is left for it.
 #}
-{% macro weight_held(weights) -%}
-(0.0
-{%- for milestone, weight in weights.items() if milestone != 'rest' %} + case when touch_position = {{ milestone }}_position then {{ weight }} else 0.0 end{% endfor %})
-{%- endmacro %}
-{% macro weight_present(weights) -%}
-(0.0
-{%- for milestone, weight in weights.items() if milestone != 'rest' %} + case when {{ milestone }}_position > 0 then {{ weight }} else 0.0 end{% endfor %})
-{%- endmacro %}
-{% macro holds_none(weights) -%}
-case when touch_position in (
-{%- for milestone in weights if milestone != 'rest' %}{{ milestone }}_position{{ ', ' if not loop.last }}{% endfor %}) then 0 else 1 end
-{%- endmacro %}
-{# Milestones present share in proportion what absent ones leave, and the rest's part where no touch is left for it. #}
-{% macro milestone_credit(model, weights) -%}
+{% macro milestone_credit(weights) -%}
+{%- set milestones = weights | reject('equalto', 'rest') | list -%}
+{%- set positions = [] -%}
+{%- set held = [] -%}
+{%- set present = [] -%}
+{%- set holders = [] -%}
+{%- for milestone in milestones -%}
+    {%- set position = milestone ~ '_position' -%}
+    {%- do held.append('case when touch_position = ' ~ position ~ ' then ' ~ weights[milestone] ~ ' else 0.0 end') -%}
+    {%- do present.append('case when ' ~ position ~ ' > 0 then ' ~ weights[milestone] ~ ' else 0.0 end') -%}
+    {%- do holders.append('case when ' ~ position ~ ' in (0' ~ (', ' if positions) ~ positions | join(', ') ~ ') then 0 else 1 end') -%}
+    {%- do positions.append(position) -%}
+{%- endfor -%}
 case
-    when {{ model }}_others = 0 then {{ model }}_held / {{ model }}_present
-    when {{ holds_none(weights) }} = 1 then {{ weights['rest'] }} / cast({{ model }}_others as double)
-    else {{ model }}_held / {{ model }}_present * (1.0 - {{ weights['rest'] }})
+    when touch_count = {{ holders | join(' + ') }}
+        then ({{ held | join(' + ') }}) / ({{ present | join(' + ') }})
+    when touch_position in ({{ positions | join(', ') }})
+        then ({{ held | join(' + ') }}) / ({{ present | join(' + ') }}) * (1.0 - {{ weights['rest'] }})
+    else {{ weights['rest'] }} / cast(touch_count - ({{ holders | join(' + ') }}) as double)
 end
 {%- endmacro %}
 

@@ -7,7 +7,9 @@
         meta={'rewrite': [{'changes': 'int_changed_credits', 'keys': ['conversion_id']}]},
     )
 }}
-{# All models come from one pass over the paths: each is an expression over a touch's place on its path. #}
+{# Each model is an expression over a touch's place on its path. What a path or its channels add up to comes
+   from aggregates that are joined back, not from windows, which would sort the wide rows. Weights are added up
+   as decimals, so that every run gives the same digits. #}
 with
 windows as (
     select
@@ -18,6 +20,30 @@ windows as (
         closed_at,
         value
     from {{ ref('int_conversion_windows') }}
+    {%- if is_rewrite() %}
+    where conversion_id in (select changed.conversion_id from {{ ref('int_changed_credits') }} as changed)
+    {%- endif %}
+),
+
+paths as (
+    select
+        windows.conversion_id,
+        windows.converted_at,
+        windows.value,
+        max(touches.touched_at) as last_touched_at,
+        coalesce(
+            max(case when not touches.is_direct then touches.touch_position end), max(touches.touch_count)
+        ) as last_non_direct_position,
+        -- A milestone's touch is the last one at or before it; 0 where it is absent, or lies before the path.
+        {%- for milestone in ['lead_created', 'opportunity_created', 'closed'] %}
+        count(case when touches.touched_at <= windows.{{ milestone }}_at then 1 end)
+            as {{ milestone }}_position,
+        {%- endfor %}
+        1 as first_touch_position
+    from {{ ref('int_conversion_touches') }} as touches
+    inner join windows
+        on touches.conversion_id = windows.conversion_id
+    group by windows.conversion_id, windows.converted_at, windows.value
 ),
 
 fits as (
@@ -25,83 +51,76 @@ fits as (
         conversion_type,
         month,
         channel,
-        removal_effect,
+        cast(removal_effect as decimal(19, 18)) as removal_effect,
         fit_hash
     from {{ ref('attribution_markov_channels') }}
 ),
 
-touches as (
+channels as (
     select
-        conversion_touches.*,
-        windows.converted_at,
-        windows.lead_created_at,
-        windows.opportunity_created_at,
-        windows.closed_at,
-        windows.value
-    from {{ ref('int_conversion_touches') }} as conversion_touches
+        touches.conversion_id,
+        touches.channel,
+        max(fits.removal_effect) as removal_effect,
+        max(fits.fit_hash) as fit_hash,
+        count(*) as channel_touches
+    from {{ ref('int_conversion_touches') }} as touches
     inner join windows
-        on conversion_touches.conversion_id = windows.conversion_id
-    {%- if is_rewrite() %}
-    where
-        conversion_touches.conversion_id in (
-            select changed.conversion_id from {{ ref('int_changed_credits') }} as changed
-        )
-    {%- endif %}
-),
-
-positioned as (
-    select
-        touches.*,
-        fits.removal_effect,
-        fits.fit_hash,
-        {{ days_between('touches.touched_at', 'touches.converted_at') }} as days_to_conversion,
-        coalesce(
-            max(case when not touches.is_direct then touches.touch_position end)
-                over (partition by touches.conversion_id),
-            touches.touch_count
-        ) as last_non_direct_position,
-        max(touches.touched_at) over (partition by touches.conversion_id) as last_touched_at,
-        -- A milestone's touch is the last one at or before it; 0 where it is absent, or lies before the path.
-        1 as first_touch_position,
-        {%- for milestone in ['lead_created', 'opportunity_created', 'closed'] %}
-        count(case when touches.touched_at <= touches.{{ milestone }}_at then 1 end)
-            over (partition by touches.conversion_id) as {{ milestone }}_position,
-        {%- endfor %}
-        count(*) over (partition by touches.conversion_id, touches.channel) as channel_touches,
-        min(touches.touch_position) over (partition by touches.conversion_id, touches.channel)
-            as channel_position
-    from touches
+        on touches.conversion_id = windows.conversion_id
     left join fits
         on
             touches.conversion_type = fits.conversion_type
             and {{ period_start('month', 'touches.converted_on') }} = fits.month
             and touches.channel = fits.channel
-    where touches.touch_count > 0
+    group by touches.conversion_id, touches.channel
 ),
 
--- What the milestones of a touch weigh, what those of the path do, and how many touches hold none; how many
--- channels the path has, and what their removal effects add up to. Doubles are added up in the path's order,
--- so that every run gives the same digits.
-weighed as (
+path_channels as (
     select
-        *,
-        {%- for model, weights in var('milestone_weights').items() %}
-        {{ weight_held(weights) }} as {{ model }}_held,
-        {{ weight_present(weights) }} as {{ model }}_present,
-        sum({{ holds_none(weights) }}) over (partition by conversion_id) as {{ model }}_others,
-        {%- endfor %}
-        -- Relative to the path's last touch: the same proportions, and no underflow on long deals.
-        power(
-            2.0, -{{ days_between('touched_at', 'last_touched_at') }} / {{ var('time_decay_half_life_days') }}
-        ) as decay_weight,
-        sum(case when touch_position = channel_position then 1 else 0 end)
-            over (partition by conversion_id) as channel_count,
-        sum(case when touch_position = channel_position then removal_effect else 0.0 end)
-            over (
-                partition by conversion_id order by touch_position
-                rows between unbounded preceding and unbounded following
-            ) as path_removal_effect
-    from positioned
+        conversion_id,
+        count(*) as channel_count,
+        sum(removal_effect) as removal_effect
+    from channels
+    group by conversion_id
+),
+
+path_weights as (
+    select
+        paths.conversion_id,
+        sum(cast({{ decay_weight('touches.touched_at', 'paths.last_touched_at') }} as decimal(19, 18)))
+            as decay_weight
+    from {{ ref('int_conversion_touches') }} as touches
+    inner join paths
+        on touches.conversion_id = paths.conversion_id
+    group by paths.conversion_id
+),
+
+positioned as (
+    select
+        touches.*,
+        paths.converted_at,
+        paths.value,
+        paths.last_non_direct_position,
+        paths.first_touch_position,
+        paths.lead_created_position,
+        paths.opportunity_created_position,
+        paths.closed_position,
+        {{ days_between('touches.touched_at', 'paths.converted_at') }} as days_to_conversion,
+        {{ decay_weight('touches.touched_at', 'paths.last_touched_at') }} as decay_weight,
+        cast(path_weights.decay_weight as double) as path_decay_weight,
+        channels.fit_hash,
+        channels.channel_touches,
+        path_channels.channel_count,
+        cast(channels.removal_effect as double) as removal_effect,
+        cast(path_channels.removal_effect as double) as path_removal_effect
+    from {{ ref('int_conversion_touches') }} as touches
+    inner join paths
+        on touches.conversion_id = paths.conversion_id
+    inner join path_weights
+        on touches.conversion_id = path_weights.conversion_id
+    inner join channels
+        on touches.conversion_id = channels.conversion_id and touches.channel = channels.channel
+    inner join path_channels
+        on touches.conversion_id = path_channels.conversion_id
 ),
 
 credited as (
@@ -123,12 +142,9 @@ credited as (
             when touch_position = touch_count then {{ last }}
             else (1.0 - {{ first }} - {{ last }}) / cast(touch_count - 2 as double)
         end as credit_position_based,
-        decay_weight / sum(decay_weight) over (
-            partition by conversion_id order by touch_position
-            rows between unbounded preceding and unbounded following
-        ) as credit_time_decay,
+        decay_weight / path_decay_weight as credit_time_decay,
         {%- for model, weights in var('milestone_weights').items() %}
-        {{ milestone_credit(model, weights) }} as credit_{{ model }},
+        {{ milestone_credit(weights) }} as credit_{{ model }},
         {%- endfor %}
         case
             when channel_count > 1 and path_removal_effect > 0.0
@@ -137,7 +153,8 @@ credited as (
         end as credit_markov,
         -- Exact for the game in which a set of channels earns the conversions whose channels lie in it.
         1.0 / cast(channel_count * channel_touches as double) as credit_shapley
-    from weighed
+    from positioned
+    where touch_count > 0
 ),
 
 final as (
@@ -164,27 +181,29 @@ final as (
     from credited
     union all
     select
-        conversion_id,
-        touchpoint_id,
-        conversion_type,
-        converted_at,
-        converted_on,
-        touch_person_id,
-        touched_at,
-        touched_on,
-        channel,
-        campaign_id,
-        touch_position,
-        touch_count,
+        touches.conversion_id,
+        touches.touchpoint_id,
+        touches.conversion_type,
+        windows.converted_at,
+        touches.converted_on,
+        touches.touch_person_id,
+        touches.touched_at,
+        touches.touched_on,
+        touches.channel,
+        touches.campaign_id,
+        touches.touch_position,
+        touches.touch_count,
         cast(null as double) as days_to_conversion,
-        value,
+        windows.value,
         {%- for model in attribution_models() %}
         1.0 as credit_{{ model }},
         {%- endfor %}
         cast(null as {{ text_type() }}) as fit_hash,
-        window_hash
-    from touches
-    where touch_count = 0
+        touches.window_hash
+    from {{ ref('int_conversion_touches') }} as touches
+    inner join windows
+        on touches.conversion_id = windows.conversion_id
+    where touches.touch_count = 0
 )
 
 select
