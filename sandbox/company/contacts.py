@@ -199,7 +199,11 @@ def _double(world: World, contacts: Contacts, mine: Bools) -> Doubles:
     company, at = company[second][chosen], created[second][chosen] - MINUTE
     merged_at = at + ((1 + 25 * uniform(company, 435)) * DAY).astype(np.int64)
     noticed = uniform(company, 434) < DOUBLE_NOTICED_SHARE
-    noticed[np.argsort(merged_at)[:1]] = True  # one merge at least
+    # One at least is merged, in the last days: runs of single days then see an account go.
+    latest = np.flatnonzero(at < world.end - 4 * DAY)
+    if len(latest):
+        latest = latest[[np.argmax(at[latest])]]
+        noticed[latest], merged_at[latest] = True, np.minimum(merged_at[latest], world.end - 2 * DAY)
     return Doubles(company, at, np.where(noticed, merged_at, NEVER))
 
 
