@@ -8,10 +8,9 @@ must not be mixed into it.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -80,7 +79,7 @@ def company(
     try:
         console.print(f"The simulated company ({scale}) answers on {base}; its clock says {as_of}.")
         settings = {**environment(base), "SOURCES__FILES__MANIFEST": str(drop / "manifest.yml"), AS_OF: as_of}
-        with _set(settings):
+        with transform.variables_set(settings):
             yield base
     finally:
         running.__exit__(None, None, None)
@@ -98,20 +97,6 @@ def company_of(paths: Paths, console: Console) -> Iterator[None]:
         return
     with company(paths, present["scale"], int(present["seed"]), console, present["as_of"]):
         yield
-
-
-@contextmanager
-def _set(variables: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def serve(port: int, scale: str, seed: int, as_of: str, drop: Path | None) -> None:

@@ -301,6 +301,13 @@ def environment(paths: Paths) -> Iterator[None]:
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         "DO_NOT_TRACK": "1",
     }
+    with variables_set(values):
+        yield
+
+
+@contextmanager
+def variables_set(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for the time of a block; what was there before comes back."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

@@ -6,10 +6,8 @@ The staging models of `fixture` are plain selects over the schema `fixture`, one
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +16,10 @@ import duckdb
 import pyarrow as pa
 import yaml
 
+from orchestration.transform import variables_set
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    pass
 
 REAL_PROJECT = Path(__file__).resolve().parents[3] / "dbt_project"
 
@@ -168,8 +168,11 @@ class Project:
         """Run dbt in this process; raises AssertionError with the failed nodes' messages."""
         from dbt.cli.main import dbtRunner
 
-        with _environment(
-            FUNNELHOUSE_WAREHOUSE=str(self.warehouse), FUNNELHOUSE_TEMP_DIR=str(self.folder / "spill")
+        with variables_set(
+            {
+                "FUNNELHOUSE_WAREHOUSE": str(self.warehouse),
+                "FUNNELHOUSE_TEMP_DIR": str(self.folder / "spill"),
+            }
         ):
             result = dbtRunner().invoke(
                 [
@@ -212,17 +215,3 @@ class Project:
             ]
             listed = ", ".join(f'"{column}"' for column in columns)
             return connection.execute(f"select {listed} from {table} order by all").fetchall()
-
-
-@contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
