@@ -272,14 +272,31 @@ def _invoke(
     with environment(paths), (target / "dbt.log").open("w", encoding="utf-8") as log:
 
         def write(event: Any) -> None:
-            # dbt's own log file formats each of 12,000 debug events before it drops them: a tenth of its time
-            if event.info.level in {"info", "warn", "error"}:
-                log.write(f"{event.info.ts.ToJsonString()} [{event.info.level}] {event.info.msg}\n")
+            log.write(f"{event.info.ts.ToJsonString()} [{event.info.level}] {event.info.msg}\n")
 
+        _leave_out_debug_events()
         try:
             return dbtRunner(manifest, callbacks=[write, *([callback] if callback else [])]).invoke(arguments)
         finally:
             close_connections()
+
+
+def _leave_out_debug_events() -> None:
+    """dbt makes a message of each of 12,000 debug events of a build, for its log and for callbacks: 7 % of
+    its own time, by the profile. Nobody reads them here.
+    """
+    from dbt_common.events import event_manager_client
+    from dbt_common.events.base_types import BaseEvent, EventLevel
+    from dbt_common.events.event_manager import EventManager
+
+    class Manager(EventManager):
+        def fire_event(
+            self, e: BaseEvent, level: EventLevel | None = None, *arguments: Any, **named: Any
+        ) -> None:
+            if (level or e.level_tag()) not in (EventLevel.DEBUG, EventLevel.TEST):
+                super().fire_event(e, level, *arguments, **named)
+
+    event_manager_client.ctx_set_event_manager(Manager())
 
 
 def close_connections() -> None:

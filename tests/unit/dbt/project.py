@@ -186,6 +186,8 @@ class Project:
                     "--log-path",
                     str(self.folder / "logs"),
                     "--quiet",
+                    "--log-level-file",  # its debug log takes a tenth of the time
+                    "none",
                 ]
             )
         failed = [
