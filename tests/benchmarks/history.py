@@ -2,7 +2,7 @@
 
 What belongs here: the input of the daily run's benchmarks, and one run over it. Everything follows from the
 number of the day and of the visit, so that the same day is the same whatever history lies before it. A day
-has 50,000 events in visits of ten; six visits in ten are by new cookies, the rest by cookies of the last 60
+has 50,000 events in visits of ten; six visits in ten are by new cookies, the rest by cookies of the last 15
 days, one in forty by one of the last year; every second cookie is the second device of a person, who logs in
 now and then; tagged and untagged, with purchases. Each day is one slice; the whole history is one load, each
 further day another.
@@ -152,12 +152,12 @@ def load_days(paths: Paths, first: int, last: int, load: int) -> None:
                     *,
                     cast(day as timestamp) + to_seconds((visit % {visits}) * 86000 // {visits}) as started_at,
                     case
-                        when who % 10 < 6 then visit
-                        else
-                            greatest(number - who % (case when who % 40 = 9 then 365 else 60 end), 0)
-                            * {visits} + who * 7 % {visits}
+                        when who % 10 < 6 or age > number then visit
+                        else (number - age) * {visits} + who * 7 % {visits}
                     end as cookie
-                from visits
+                from (
+                    select *, who % (case when who % 40 = 9 then 365 else 15 end) as age from visits
+                ) as aged
             )
             select {chosen} from placed, range(0, {EVENTS_PER_VISIT}) as events(n)
             order by occurred_at

@@ -160,21 +160,26 @@ where exists (
 {%- endif %}
 {%- endmacro %}
 
-{# Rows of a candidate (a view with the fresh content) that differ from what a later model holds, on these columns; of the
-   held rows only those that `held_where` (over the alias held) names, where the candidate is so restricted too. #}
-{% macro differing_rows(candidate, held_model, columns, held_where='1 = 1') -%}
+{# Rows of a candidate (a view with the fresh content) that differ from what a later model holds, on these columns. Where the
+   candidate holds a part only, `held_part` is the macro (relation, columns) that selects the same part of the held rows. #}
+{% macro differing_rows(candidate, held_model, columns, held_part=none) -%}
     {%- set held = held_relation(held_model) if not should_full_refresh() else none -%}
     {%- if held is none %}
     select {{ columns | join(', ') }} from {{ candidate }} where 1 = 0
     {%- else %}
+    {%- set held_rows %}
+        {%- if held_part is none %}select {{ columns | join(', ') }} from {{ held }}
+        {%- else %}select {{ columns | join(', ') }} from ({{ held_part(held, columns) }}) as part
+        {%- endif %}
+    {%- endset %}
     (
         select {{ columns | join(', ') }} from {{ candidate }}
         except
-        select {{ columns | join(', ') }} from {{ held }} as held where {{ held_where }}
+        {{ held_rows }}
     )
     union
     (
-        select {{ columns | join(', ') }} from {{ held }} as held where {{ held_where }}
+        {{ held_rows }}
         except
         select {{ columns | join(', ') }} from {{ candidate }}
     )

@@ -15,6 +15,13 @@ What belongs here: which columns of a record hold which kind of identifier (int_
     ]) }}
 {% endmacro %}
 
+{# The same as {column: kind}. #}
+{% macro register_kinds() %}
+    {% set kinds = {} %}
+    {% for kind, column, home in record_identifiers() %}{% do kinds.update({column: kind}) %}{% endfor %}
+    {{ return(kinds) }}
+{% endmacro %}
+
 {# The identifiers of records, one a row, with further columns of the record. #}
 {% macro identifiers_of_records(records, columns=[]) -%}
     {% for kind, column, home in record_identifiers() -%}
@@ -32,19 +39,23 @@ What belongs here: which columns of a record hold which kind of identifier (int_
 {%- endmacro %}
 
 {#
-True for a record of which an identifier stands in int_changed_identity_records. `columns`: only those that the relation
-has; further arguments give a column's name there where it is another.
+The records of a relation of which an identifier stands in int_changed_identity_records, by kind and value: a few too many
+where several relations use one value. `kinds` maps the relation's columns to their kinds. One select per column,
+because an engine cannot hash alternatives.
 #}
-{% macro names_changed_identifier(columns=none) -%}
-    (
-        {%- for kind, column, home in record_identifiers() if columns is none or column in columns %}
-        {%- if not loop.first %} or {% endif -%}
-        ({{ identifier_type(kind, kwargs.get(home, home)) }}, {{ kwargs.get(column, column) }}) in (
-            select changed.identifier_type, changed.identifier
+{% macro records_with_changed_identifier(relation, kinds) -%}
+    {% for column, kind in kinds.items() -%}
+    select * from {{ relation }}
+    where
+        {{ column }} in (
+            select changed.identifier
             from {{ ref('int_changed_identity_records') }} as changed
+            where changed.identifier_type = '{{ kind }}' or changed.identifier_type like '{{ kind }}:%'
         )
-        {%- endfor %}
-    )
+    {%- if not loop.last %}
+    union
+    {% endif -%}
+    {%- endfor %}
 {%- endmacro %}
 
 {# True for an edge with an end in int_changed_identity_records. #}
@@ -64,3 +75,19 @@ has; further arguments give a column's name there where it is another.
 {% macro holds_edges() %}
     {{ return(held_relation('int_identity_edges') is not none and not should_full_refresh()) }}
 {% endmacro %}
+
+{# The edges that int_identity_edges holds with an end in int_changed_identity_records. #}
+{% macro held_edges_of_changed_records(held, columns) -%}
+    {% for end in ['a', 'b'] -%}
+    select {{ columns | join(', ') }}
+    from {{ held }}
+    where
+        (identifier_type_{{ end }}, identifier_{{ end }}) in (
+            select changed.identifier_type, changed.identifier
+            from {{ ref('int_changed_identity_records') }} as changed
+        )
+    {%- if not loop.last %}
+    union
+    {% endif -%}
+    {%- endfor %}
+{%- endmacro %}

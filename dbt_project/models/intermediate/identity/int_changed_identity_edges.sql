@@ -4,7 +4,7 @@
 -- depends_on: {{ ref('int_changed_identity_records') }}
 with changed_edges as (
     {{ differing_rows(
-        ref('int_identity_candidate_edges'), 'int_identity_edges', columns, held_where=touches_changed_records('held')
+        ref('int_identity_candidate_edges'), 'int_identity_edges', columns, held_part=held_edges_of_changed_records,
     ) }}
 ),
 

@@ -2,18 +2,21 @@
 -- Every record that carries identifiers, once per set of identifiers; what stands in one record was seen
 -- together. Where the edges stand already: the records that name a changed identifier.
 {%- set is_part = holds_edges() %}
-with visitors as (
-    select * from {{ ref('int_visitor_identifiers') }}
+{%- set sources = [
+    ('visitors', ref('int_visitor_identifiers'), {'anonymous_id': 'cookie', 'user_id': 'user_id', 'email_hash': 'email'}),
+    ('recipients', ref('int_email_recipients'), {'recipient_email_hash': 'email', 'subscriber_id': 'email_subscriber'}),
+    ('register', ref('int_identity_register'), register_kinds()),
+] %}
+with
+{%- for name, relation, kinds in sources %}
+{{ name }} as (
+    {% if is_part -%}
+    {{ records_with_changed_identifier(relation, kinds) }}
+    {%- else -%}
+    select * from {{ relation }}
+    {%- endif %}
 ),
-
-recipients as (
-    select * from {{ ref('int_email_recipients') }}
-),
-
-register as (
-    select * from {{ ref('int_identity_register') }}
-),
-
+{% endfor %}
 records as (
     select
         source_relation,
@@ -29,11 +32,6 @@ records as (
         cast(null as {{ text_type() }}) as subscriber_id,
         cast(null as {{ text_type() }}) as customer_id
     from visitors
-    {%- if is_part %}
-    where {{ names_changed_identifier(
-        ['anonymous_id', 'user_id', 'email_hash'], cookie_home='source_relation',
-    ) }}
-    {%- endif %}
 
     union all
 
@@ -51,11 +49,6 @@ records as (
         subscriber_id,
         cast(null as {{ text_type() }}) as customer_id
     from recipients
-    {%- if is_part %}
-    where {{ names_changed_identifier(
-        ['email_hash', 'subscriber_id'], email_hash='recipient_email_hash',
-    ) }}
-    {%- endif %}
 
     union all
 
@@ -73,9 +66,6 @@ records as (
         subscriber_id,
         customer_id
     from register
-    {%- if is_part %}
-    where {{ names_changed_identifier() }}
-    {%- endif %}
 ),
 
 final as (
