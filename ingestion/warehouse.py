@@ -186,7 +186,9 @@ def connect(paths: Paths, read_only: bool = False) -> duckdb.DuckDBPyConnection:
     con.execute("set TimeZone = 'UTC'")
     con.execute("set autoinstall_known_extensions = false")
     con.execute(f"set memory_limit = '{_memory_limit()}'")
-    con.execute(f"set temp_directory = '{str(paths.temp_dir).replace(chr(39), chr(39) * 2)}'")
+    [(spills,)] = con.execute("select current_setting('temp_directory')").fetchall()
+    if spills != str(paths.temp_dir):  # a folder that has been used cannot be set again, not even to the same
+        con.execute(f"set temp_directory = '{str(paths.temp_dir).replace(chr(39), chr(39) * 2)}'")
     if not read_only:
         paths.warehouse.chmod(0o600)
     return con
