@@ -149,3 +149,62 @@ def test_two_gigabytes_are_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             target=1.3,
         )
     )
+
+
+def prepare_plain(folder: Path) -> Callable[[], None]:
+    """dbt and the publication alone, tests included."""
+    from ingestion.warehouse import connect
+    from orchestration import ledger, publication, transform
+    from orchestration.resources import moment_of_run
+
+    paths = Paths(folder)
+    transform.prepare(paths)
+
+    def job() -> None:
+        con = connect(paths)
+        moment, digest = moment_of_run(paths), transform.settings_hash(paths)
+        started = ledger.begin_build(con, "plain", moment, digest, full_refresh=True)
+        con.close()
+        transform.build(paths, full_refresh=True).raise_on_failure()
+        con = connect(paths)
+        ledger.mark_passed(con, started)
+        publication.publish(con, paths.published)
+        con.close()
+
+    return job
+
+
+def prepare_dagster(folder: Path) -> Callable[[], None]:
+    """The same as a Dagster job: assets, checks, their metadata and the event log."""
+    from orchestration import transform
+    from orchestration.runner import execute
+    from orchestration.schedules import BUILD_AND_PUBLISH
+
+    paths = Paths(folder)
+    transform.prepare(paths)
+
+    def job() -> None:
+        outcome = execute(paths, BUILD_AND_PUBLISH, tags={"funnelhouse/full_refresh": "true"})
+        assert outcome.success, outcome.failures
+
+    return job
+
+
+def test_dagster_adds_little_to_dbt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten days of events: what is measured is the cost of a node, not of its rows."""
+    paths = history.folder(tmp_path / "data")
+    history.load_days(paths, 0, 10, load=1)
+    monkeypatch.setenv("FUNNELHOUSE_AS_OF", "2019-01-11T03:00:00Z")
+    plain = measure(prepare_plain, paths.data_dir, warm=0)
+    dagster = measure(prepare_dagster, paths.data_dir, warm=0)
+    record(
+        Row(
+            key="run 5 dagster",
+            what="build, audits and publication as a Dagster job beside the same by plain dbt",
+            ours=_text(dagster),
+            other=_text(plain),
+            ratio=dagster.cpu_seconds / plain.cpu_seconds,
+            target=1.5,
+            note="CPU; 500,000 events",
+        )
+    )
