@@ -173,9 +173,10 @@ stepped as (
         step,
         count(*) as deals,
         sum(amount) as amount,
-        sum(expected) as expected,
-        sum(variance) as variance,
-        sum(by_crm) as by_crm
+        -- As decimals: their sums do not depend on the order of the rows.
+        sum(cast(expected as decimal(28, 8))) as expected,
+        sum(cast(variance as decimal(34, 6))) as variance,
+        sum(cast(by_crm as decimal(28, 8))) as by_crm
     from all_parts
     group by forecast_date, period_grain, period_start, part, step{{ ', ' ~ expression if segment != 'all' }}
     {% if not loop.last %}union all{% endif %}
@@ -194,11 +195,15 @@ summed as (
         sum(case when part = '{{ part }}' then amount else 0 end) as {{ part }},
         {% endfor %}
         sum(
-            case when part = 'uncreated' then cast(amount as double) * cast(amount as double) else 0.0 end
+            case
+                when part = 'uncreated'
+                    then cast(cast(amount as double) * cast(amount as double) as decimal(34, 6))
+                else 0
+            end
         ) as uncreated_squares,
-        coalesce(sum(expected), 0) as expected,
-        coalesce(sum(variance), 0) as variance,
-        coalesce(sum(by_crm), 0) as by_crm
+        cast(coalesce(sum(expected), 0) as double) as expected,
+        cast(coalesce(sum(variance), 0) as double) as variance,
+        cast(coalesce(sum(by_crm), 0) as double) as by_crm
     from stepped
     group by forecast_date, period_grain, period_start, segment, segment_value
 ),
@@ -218,7 +223,7 @@ forecast as (
         case
             when comparable_counts.past_periods > 1
                 then greatest(
-                        summed.uncreated_squares
+                        cast(summed.uncreated_squares as double)
                         - cast(summed.uncreated as double) * cast(summed.uncreated as double)
                         / comparable_counts.past_periods,
                         0
