@@ -70,7 +70,6 @@ def _fits(project: Project) -> Fits:
 @pytest.fixture(scope="module")
 def days(tmp_path_factory: pytest.TempPathFactory) -> list[Day]:
     """Both days, built one after the other in one warehouse; then the chains of the second order."""
-    # The forecast reads marts that are not built here.
     project = Project(tmp_path_factory.mktemp("worlds"), models=MODELS)
     rows = Rows(made_by_hypothesis())
     found = []

@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 import yaml
 
-from orchestration.transform import variables_set
+from orchestration.transform import close_connections, variables_set
 
 if TYPE_CHECKING:
     pass
@@ -174,22 +174,18 @@ class Project:
                 "FUNNELHOUSE_TEMP_DIR": str(self.folder / "spill"),
             }
         ):
-            result = dbtRunner().invoke(
-                [
-                    *arguments,
-                    "--project-dir",
-                    str(self.folder),
-                    "--profiles-dir",
-                    str(self.folder),
-                    "--target-path",
-                    str(self.folder / "target"),
-                    "--log-path",
-                    str(self.folder / "logs"),
-                    "--quiet",
-                    "--log-level-file",  # its debug log takes a tenth of the time
-                    "none",
-                ]
-            )
+            try:
+                result = dbtRunner().invoke(
+                    [
+                        *arguments,
+                        *("--project-dir", str(self.folder), "--profiles-dir", str(self.folder)),
+                        *("--target-path", str(self.folder / "target")),
+                        *("--log-path", str(self.folder / "logs"), "--quiet"),
+                        *("--log-level-file", "none"),  # its debug log takes a tenth of the time
+                    ]
+                )
+            finally:
+                close_connections()  # a test opens the warehouse with other settings next
         failed = [
             f"{entry.node.name}: {entry.message}"
             for entry in getattr(result.result, "results", [])
