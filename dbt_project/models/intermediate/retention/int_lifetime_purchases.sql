@@ -34,7 +34,7 @@ orders as (
         lines.customer_id,
         lines.order_id,
         lines.ordered_at,
-        sum(cast(lines.amount as double)) as order_value
+        sum(lines.amount) as order_value
     from lines
     inner join fits on lines.occurred_at <= fits.cutoff_at
     where lines.ordered_at <= fits.cutoff_at
@@ -51,9 +51,10 @@ first_orders as (
         min(ordered_at) as first_at,
         cast(count(*) as double) as orders,
         cast(count(*) - 1 as double) as repeats,
-        sum(order_value) as total_value,
-        avg(order_value) as mean_value,
-        sum(order_value * order_value) as squared_value
+        cast(sum(order_value) as double) as total_value,
+        cast(sum(order_value) as double) / cast(count(*) as double) as mean_value,
+        cast(sum(cast(cast(order_value as double) * cast(order_value as double) as decimal(34, 6))) as double)
+            as squared_value
     from orders
     group by fit, customer_id
 ),
@@ -105,10 +106,12 @@ rates_by_age as (
     group by repeats_by_age.fit, repeats_by_age.age, repeats_by_age.repeats
 ),
 
+-- Sums of doubles over all customers depend on the order of the rows in their last digits: what is fitted is
+-- rounded where it arises, so that what follows for a customer does not.
 decays as (
     select
         fit,
-        greatest(
+        round(greatest(
             coalesce(
                 -(sum(repeats) * sum(repeats * age * log_rate) - sum(repeats * age) * sum(repeats * log_rate))
                 / nullif(
@@ -117,7 +120,7 @@ decays as (
                 0.0
             ),
             0.0
-        ) as decay
+        ), 12) as decay
     from rates_by_age
     where log_rate is not null
     group by fit
@@ -139,10 +142,12 @@ means as (
         fit,
         count(*) as customers,
         sum(orders) as orders,
-        coalesce(sum(repeats) / nullif(sum(exposure), 0), 0.0) as rate_mean,
-        sum(total_value) / sum(orders) as value_mean,
-        greatest(sum(squared_value - orders * mean_value * mean_value), 0.0)
-        / nullif(sum(orders) - count(*), 0) as value_within
+        round(coalesce(sum(repeats) / nullif(sum(exposure), 0), 0.0), 12) as rate_mean,
+        round(sum(total_value) / sum(orders), 9) as value_mean,
+        round(
+            greatest(sum(squared_value - orders * mean_value * mean_value), 0.0)
+            / nullif(sum(orders) - count(*), 0), 9
+        ) as value_within
     from customers
     group by fit
 ),
@@ -150,7 +155,7 @@ means as (
 moments as (
     select
         customers.fit,
-        greatest(
+        round(greatest(
             coalesce(
                 (
                     sum(
@@ -162,8 +167,8 @@ moments as (
                 0.0
             ),
             0.0
-        ) as rate_variance,
-        greatest(
+        ), 12) as rate_variance,
+        round(greatest(
             coalesce(
                 (
                     sum(
@@ -179,7 +184,7 @@ moments as (
                 0.0
             ),
             0.0
-        ) as value_between
+        ), 9) as value_between
     from customers
     inner join means on customers.fit = means.fit
     group by customers.fit
@@ -222,7 +227,6 @@ forecasts as (
     from estimates
 )
 
--- Sums of doubles depend on the order of the rows in their last digits.
 select
     fit,
     customer_id,

@@ -114,8 +114,10 @@ final as (
         count(*) as conversions,
         case when count(conversions.value) = count(*) then sum(conversions.value) end as value,
         case when count(conversions.value_net) = count(*) then sum(conversions.value_net) end as value_net,
-        avg(cast(conversions.touch_count as double)) as average_touches,
-        avg(conversions.days_from_first_touch) as average_days_from_first_touch
+        cast(sum(conversions.touch_count) as double) / count(conversions.touch_count) as average_touches,
+        -- Added up as decimals, whatever the order of the rows.
+        cast(sum(cast(conversions.days_from_first_touch as decimal(18, 9))) as double)
+        / count(conversions.days_from_first_touch) as average_days_from_first_touch
     from paths
     inner join conversions
         on paths.conversion_id = conversions.conversion_id

@@ -40,7 +40,7 @@ margin_rates as (
         fits.business,
         case
             when count(lines.gross_margin) = count(*)
-                then sum(cast(lines.gross_margin as double)) / nullif(sum(cast(lines.amount as double)), 0)
+                then cast(sum(lines.gross_margin) as double) / nullif(cast(sum(lines.amount) as double), 0)
         end as margin_rate
     from fits
     inner join lines on fits.business = lines.business and lines.occurred_at <= fits.cutoff_at
