@@ -143,10 +143,10 @@ means as (
         count(*) as customers,
         sum(orders) as orders,
         round(coalesce(sum(repeats) / nullif(sum(exposure), 0), 0.0), 12) as rate_mean,
-        round(sum(total_value) / sum(orders), 9) as value_mean,
+        round(sum(total_value) / sum(orders), 10) as value_mean,
         round(
             greatest(sum(squared_value - orders * mean_value * mean_value), 0.0)
-            / nullif(sum(orders) - count(*), 0), 9
+            / nullif(sum(orders) - count(*), 0), 10
         ) as value_within
     from customers
     group by fit
@@ -184,7 +184,7 @@ moments as (
                 0.0
             ),
             0.0
-        ), 9) as value_between
+        ), 10) as value_between
     from customers
     inner join means on customers.fit = means.fit
     group by customers.fit
