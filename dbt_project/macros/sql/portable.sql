@@ -321,3 +321,11 @@ nullif(trim(array_to_string(list_sort(string_split_regex({{ words }}, '[^\p{L}\p
 {% macro spark__matching_name(words) -%}
 nullif(trim(array_join(array_sort(split({{ words }}, '[^\\p{L}\\p{N}]+')), ' ')), '')
 {%- endmacro %}
+
+{#
+Aggregate: a sum of doubles that does not depend on the order of the rows, which the last digits of a plain one do (and
+with them a rounded amount now and then). Eighteen decimals; NULL over nothing, as sum().
+#}
+{% macro exact_sum(expression) -%}
+cast(sum(cast({{ expression }} as decimal(38, 18))) as double)
+{%- endmacro %}

@@ -50,14 +50,16 @@ final as (
         {{ date_column }} as date,
         channel,
         '{{ model }}' as model,
-        sum(credit_{{ model }}) as new_customers,
+        {{ exact_sum("credit_" ~ model) }} as new_customers,
         case
-            when count(gross_margin) = count(*) then sum(credit_{{ model }} * gross_margin)
+            when count(gross_margin) = count(*) then {{ exact_sum("credit_" ~ model ~ " * gross_margin") }}
         end as gross_margin,
         case
-            when count(lifetime_value) = count(*) then sum(credit_{{ model }} * lifetime_value)
+            when
+                count(lifetime_value) = count(*)
+                then {{ exact_sum("credit_" ~ model ~ " * lifetime_value") }}
         end as lifetime_value,
-        sum(credit_{{ model }} * months_observed) as customer_months
+        {{ exact_sum("credit_" ~ model ~ " * months_observed") }} as customer_months
     from credited
     where credit_{{ model }} != 0
     group by {{ date_column }}, channel

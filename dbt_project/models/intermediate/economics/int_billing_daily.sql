@@ -55,8 +55,8 @@ dated as (
         '{{ basis }}' as date_basis,
         {{ date_expression }} as date,
         {%- for model in attribution_models() %}
-        sum(credit_{{ model }} * billings) as billings_{{ model }},
-        sum(credit_{{ model }} * billings_refunded) as billings_refunded_{{ model }},
+        {{ exact_sum("credit_" ~ model ~ " * billings") }} as billings_{{ model }},
+        {{ exact_sum("credit_" ~ model ~ " * billings_refunded") }} as billings_refunded_{{ model }},
         {%- endfor %}
         channel
     from credited

@@ -113,7 +113,7 @@ daily_totals as (
         date_basis,
         model,
         {%- for measure in measures %}
-        case when count({{ measure }}) = count(*) then sum({{ measure }}) end as {{ measure }},
+        case when count({{ measure }}) = count(*) then {{ exact_sum(measure) }} end as {{ measure }},
         {%- endfor %}
         date,
         channel
@@ -127,7 +127,7 @@ periods as (
         '{{ grain }}' as period_grain,
         {{ period_start(grain, 'date') }} as period_start,
         {%- for measure in measures %}
-        case when count({{ measure }}) = count(*) then sum({{ measure }}) end as {{ measure }},
+        case when count({{ measure }}) = count(*) then {{ exact_sum(measure) }} end as {{ measure }},
         {%- endfor %}
         date_basis,
         channel,
