@@ -41,6 +41,7 @@ import requests
 import urllib3
 
 from ingestion.errors import BadAnswer, RequestRefused, SourceError, Unauthorized, Unreachable
+from ingestion.settings import Connection
 
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 MISSING = object()
@@ -68,6 +69,14 @@ class Answer:
             # lone surrogates, NaN and integers above 2^64: the records' validation deals with them, not the
             # paging
             return json.loads(self.content.decode("utf-8", "surrogatepass"))
+
+    def xml(self) -> ElementTree.Element:
+        """The root of the parsed XML body, parsed once: do not change it."""
+        return self._tree
+
+    @cached_property
+    def _tree(self) -> ElementTree.Element:
+        return ElementTree.fromstring(self.content)
 
     def at(self, path: str, default: Any = None) -> Any:
         """The value at a dotted path, or the default."""
@@ -244,6 +253,19 @@ class RefreshTokenAuth:
     extra: Mapping[str, str] = field(default_factory=dict, repr=False)
     _access_token: str | None = field(default=None, repr=False)
     _expires: float = 0.0
+
+    @classmethod
+    def of(cls, connection: Connection, token_url: str) -> RefreshTokenAuth:
+        """With the connection's CLIENT_ID, CLIENT_SECRET and REFRESH_TOKEN.
+
+        Raises ConfigurationError where one is missing.
+        """
+        return cls(
+            token_url=token_url,
+            client_id=connection.require("CLIENT_ID"),
+            client_secret=connection.require("CLIENT_SECRET"),
+            refresh_token=connection.require("REFRESH_TOKEN"),
+        )
 
     def headers(self, client: ApiClient) -> Mapping[str, str]:
         if self._access_token is None or time.monotonic() >= self._expires:
@@ -565,7 +587,7 @@ class ApiClient:
             raise _Retry("XML with a type declaration")
         try:
             if expect == "xml":
-                ElementTree.fromstring(answer.content)
+                answer.xml()
             else:
                 answer.json()
         except (ValueError, UnicodeDecodeError, ElementTree.ParseError):

@@ -84,7 +84,7 @@ def run(
 
     paths = _paths().create()
     with locked(paths):
-        configure.record(paths, _names(systems), manifest.resolve() if manifest else None)
+        configure.record(paths, _names("--systems", systems), manifest.resolve() if manifest else None)
         _run_and_tell(paths, full_refresh=full_refresh, verbose=verbose)
 
 
@@ -291,7 +291,7 @@ def sandbox_compare(
     from orchestration.console import make_console
 
     _check_scale(scale)
-    chosen = _names(seeds) or []
+    chosen = _names("--seeds", seeds) or []
     if not all(seed.isdigit() for seed in chosen):
         raise FunnelhouseError(f"--seeds takes whole numbers such as 1,2,3, not {seeds!r}.")
     console = make_console()
@@ -304,12 +304,12 @@ def sandbox_compare(
         typer.echo(f"Written: {write}")
 
 
-def _names(text: str | None) -> list[str] | None:
+def _names(option: str, text: str | None) -> list[str] | None:
     if text is None:
         return None
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
-        raise FunnelhouseError("This list needs at least one entry.")
+        raise FunnelhouseError(f"{option} needs at least one name.")
     return names
 
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from itertools import groupby
-from xml.etree import ElementTree
 
 from ingestion.ecb.settings import SETTINGS, SYSTEM_NAME, client_for
 from ingestion.errors import BadAnswer
+from ingestion.http import Answer
 from ingestion.records import Column, Table
 from ingestion.settings import Connection
 from ingestion.sources import Context, Done, Item, Page, Resource, System
@@ -47,7 +47,7 @@ def rates(context: Context) -> Iterator[Item]:
     """
     client = client_for(context.connection)
     answer = client.get(_document(context), expect="xml")
-    records = read(answer.content)
+    records = read(answer)
     bounds = context.bounds
     if bounds is not None:
         wanted = {"from": bounds.date_from.isoformat(), "to": bounds.date_to.isoformat()}
@@ -64,13 +64,13 @@ def _document(context: Context) -> str:
     return RECENT if context.as_of.date() - date.fromisoformat(max(held)) <= RECENT_DAYS else EVERYTHING
 
 
-def read(document: bytes) -> list[Mapping[str, object]]:
+def read(answer: Answer) -> list[Mapping[str, object]]:
     """The rates of a whole document as records of the table, in its order.
 
     Raises:
         BadAnswer: it has no day.
     """
-    days = [cube for cube in ElementTree.fromstring(document).iter(CUBE) if "time" in cube.attrib]
+    days = [cube for cube in answer.xml().iter(CUBE) if "time" in cube.attrib]
     if not days:
         raise BadAnswer(
             SYSTEM_NAME, "the document holds no day of rates.", "Check BASE_URL; run again later."
@@ -86,7 +86,7 @@ def read(document: bytes) -> list[Mapping[str, object]]:
 def check(connection: Connection) -> str:
     """Ask for the latest day."""
     answer = client_for(connection).get(LATEST, expect="xml")
-    return f"reference rates of {read(answer.content)[0]['date']}"
+    return f"reference rates of {read(answer)[0]['date']}"
 
 
 SYSTEM = System(

@@ -42,12 +42,7 @@ def client_for(connection: Connection) -> ApiClient:
 
     Raises ConfigurationError where a credential is missing.
     """
-    auth = RefreshTokenAuth(
-        token_url=setting(connection, SETTINGS, "TOKEN_URL"),
-        client_id=connection.require("CLIENT_ID"),
-        client_secret=connection.require("CLIENT_SECRET"),
-        refresh_token=connection.require("REFRESH_TOKEN"),
-    )
+    auth = RefreshTokenAuth.of(connection, setting(connection, SETTINGS, "TOKEN_URL"))
     return ApiClient(
         SYSTEM_NAME,
         setting(connection, SETTINGS, "BASE_URL"),

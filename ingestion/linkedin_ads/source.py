@@ -13,10 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any
-from urllib.parse import quote
 
 from ingestion.errors import BadAnswer, ConfigurationError, RequestRefused, SourceError
-from ingestion.http import Answer, ApiClient, Request
+from ingestion.http import Answer, ApiClient, after
 from ingestion.linkedin_ads.settings import SETTINGS, SYSTEM_NAME, client_for
 from ingestion.records import Column, Table
 from ingestion.settings import Connection
@@ -154,9 +153,9 @@ ACCOUNT_ANALYTICS = Table(
 )
 PIVOTS = {CREATIVE_ANALYTICS.name: ("CREATIVE", "creative"), ACCOUNT_ANALYTICS.name: ("ACCOUNT", "account")}
 EDGES = (
-    (CAMPAIGN_GROUPS, "adCampaignGroups", "q=search"),
-    (CAMPAIGNS, "adCampaigns", "q=search"),
-    (CREATIVES, "creatives", "q=criteria"),
+    (CAMPAIGN_GROUPS, "adCampaignGroups", "search"),
+    (CAMPAIGNS, "adCampaigns", "search"),
+    (CREATIVES, "creatives", "criteria"),
 )
 FIELDS = ",".join(str(column.path or column.name) for column in _FIGURES)
 
@@ -182,13 +181,12 @@ def names(context: Context) -> Iterator[Item]:
     client = client_for(context.connection)
     yield Page(ACCOUNTS.name, body=account(client, context.account).content)
     for table, edge, finder in EDGES:
-        path = f"/rest/adAccounts/{context.account}/{edge}?{finder}&pageSize={PAGE}"
-
-        def following(_: Request, answer: Answer, path: str = path) -> Request | None:
-            token = answer.at("metadata.nextPageToken")
-            return Request(f"{path}&pageToken={quote(str(token), safe='')}") if token else None
-
-        for answer in client.pages(path, next_request=following, data="elements"):
+        for answer in client.pages(
+            f"/rest/adAccounts/{context.account}/{edge}",
+            params={"q": finder, "pageSize": PAGE},
+            next_request=after("metadata.nextPageToken", "pageToken"),
+            data="elements",
+        ):
             yield Page(table.name, body=answer.content, at="elements")
 
 

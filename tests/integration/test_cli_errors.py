@@ -70,7 +70,7 @@ def refusing_server() -> Iterator[str]:
     [
         (("run", "--systems", "nonsense"), "no system called 'nonsense'"),
         (("run", "--systems", "files", "--manifest", "/does/not/exist.yml"), "/does/not/exist.yml"),
-        (("run", "--systems", ","), "at least one entry"),
+        (("run", "--systems", ","), "at least one name"),
         (("publish",), "nothing to publish"),
         (("demo", "--scale", "gigantic"), "no scale 'gigantic'"),
         (("backfill", "--system", "files", "--from", "yesterday", "--to", "2026-06-01"), "no date"),

@@ -62,7 +62,8 @@ def test_the_list_of_systems(tmp_path: Path) -> None:
     assert (only.name, only.accounts, only.options) == ("main", ("a",), {"manifest": "m.yml"})
     assert project_vars(paths)["quarantine_max_share"] == project_vars()["quarantine_max_share"]
     known = ", ".join(sorted(systems()))
-    with pytest.raises(ConfigurationError, match=f"no system called 'nonesuch'. Known systems: {known}"):
+    line = f"There is no system called 'nonesuch'. Known systems: {known}"
+    with pytest.raises(ConfigurationError, match=line):
         connections(paths, ["nonesuch"])
     with pytest.raises(ConfigurationError, match=r"is not connected"):
         connections(paths, [next(name for name in systems() if name != "files")])
