@@ -86,6 +86,28 @@ end
 {# The periods of reports. A macro so that a unit test can ask for one. #}
 {% macro report_grains() %}{{ return(['week', 'month', 'fiscal_quarter']) }}{% endmacro %}
 
+{#
+The rows of a CTE once for every period of a report and every segment: period_grain, period_start (of `date_column`), segment
+and segment_value ('(not set)' where unknown) before their own columns. `segments` maps names to SQL over the rows.
+#}
+{% macro in_periods(rows, date_column, segments) -%}
+    {%- for grain in report_grains() %}
+    {%- set last_grain = loop.last %}
+    {%- for segment, expression in segments.items() %}
+    select
+        '{{ grain }}' as period_grain,
+        {{ period_start(grain, date_column) }} as period_start,
+        '{{ segment }}' as segment,
+        coalesce({{ expression }}, '(not set)') as segment_value,
+        {{ rows }}.*
+    from {{ rows }}
+    {%- if not (last_grain and loop.last) %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+    {%- endfor %}
+{%- endmacro %}
+
 {# First day of the period after the one that starts on a date. #}
 {% macro next_period_start(grain, start) -%}
 {%- if grain == 'week' -%}

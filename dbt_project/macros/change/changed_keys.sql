@@ -24,8 +24,9 @@ An entity's rows of all systems; a text column of the key that a system lacks is
 
 {#
 Keys (source_relation, the entity's key, `carry`) of rows that differ. Rows are compared as wholes, load ids aside. Looked
-at are: of systems whose slices are logged, the slices that were loaded since; of the others, all rows of every slice that holds a row of the batch or whose number of rows differs (rows that vanished), and the
-batch's rows outside slices. `carry`: further columns of old and new row that later change sets need.
+at are: of systems whose slices are logged, the slices that were loaded since; of the others, all rows of every slice that
+holds a row of the batch or whose number of rows differs (rows that vanished), and the batch's rows outside slices.
+`carry`: further columns of old and new row that later change sets need.
 #}
 {% macro changed_keys(entity, carry=[]) -%}
     {%- set held = held_relation('int_' ~ entity ~ '_unioned') if not should_full_refresh() else none -%}

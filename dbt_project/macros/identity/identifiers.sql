@@ -15,6 +15,21 @@ What belongs here: which columns of a record hold which kind of identifier (int_
     ]) }}
 {% endmacro %}
 
+{# The columns of a record of identifiers. #}
+{% macro record_columns() %}
+    {{ return([
+        'source_relation', 'first_seen_at', 'last_seen_at', 'cookie_home', 'anonymous_id', 'user_id', 'email_hash',
+        'contact_home', 'contact_id', 'other_contact_id', 'subscriber_id', 'customer_id',
+    ]) }}
+{% endmacro %}
+
+{# Their select list: `given` maps columns to SQL; the columns that it lacks are empty. #}
+{% macro record_of(given) -%}
+    {%- for name in record_columns() %}
+        {{ given.get(name, 'cast(null as ' ~ text_type() ~ ')') }} as {{ name }}{% if not loop.last %},{% endif %}
+    {%- endfor %}
+{%- endmacro %}
+
 {# The same as {column: kind}. #}
 {% macro register_kinds() %}
     {% set kinds = {} %}

@@ -1,8 +1,29 @@
 {#
-The control totals of an advertising platform, from its CTE `spend` (source_relation, date, currency, total,
-_dlt_load_id: what the platform itself says that was spent) and the rows a day of its staging.
+The control totals of an advertising platform: what it says itself that was spent, by the raw table `totals` (whose rows
+need not be those of the unified table) with `amount` as SQL over it, in the currency that the raw table `accounts` names;
+and the rows a day of its staging.
 #}
-{% macro ad_control_totals(system) -%}
+{% macro ad_control_totals(system, totals, amount, accounts, currency) -%}
+with totals as (
+    select * from {{ source('raw_' ~ system, totals) }}
+),
+
+accounts as (
+    select * from {{ source('raw_' ~ system, accounts) }}
+),
+
+spend as (
+    select
+        totals.source_relation,
+        totals.date,
+        upper(accounts.{{ currency }}) as currency,
+        sum({{ amount }}) as total,
+        max(totals._dlt_load_id) as _dlt_load_id
+    from totals
+    left join accounts on totals.source_relation = accounts.source_relation
+    group by totals.source_relation, totals.date, upper(accounts.{{ currency }})
+),
+
 rows_a_day as (
     select
         source_relation,

@@ -1,7 +1,3 @@
-{%- set columns = [
-    'source_relation', 'first_seen_at', 'last_seen_at', 'cookie_home', 'anonymous_id', 'user_id', 'email_hash', 'contact_home',
-    'contact_id', 'other_contact_id', 'subscriber_id', 'customer_id',
-] -%}
 -- Identifiers of records that are new, changed or gone, in their old and their new version: whatever edge
 -- changes has both its ends here.
 with changed_web_events as (
@@ -13,7 +9,7 @@ changed_email_events as (
 ),
 
 register as (
-    {{ differing_rows(ref('int_identity_register_candidates'), 'int_identity_register', columns) }}
+    {{ differing_rows(ref('int_identity_register_candidates'), 'int_identity_register', record_columns()) }}
 ),
 
 found as (

@@ -19,52 +19,32 @@ with
 {% endfor %}
 records as (
     select
-        source_relation,
-        first_seen_at,
-        last_seen_at,
-        source_relation as cookie_home,
-        anonymous_id,
-        user_id,
-        email_hash,
-        cast(null as {{ text_type() }}) as contact_home,
-        cast(null as {{ text_type() }}) as contact_id,
-        cast(null as {{ text_type() }}) as other_contact_id,
-        cast(null as {{ text_type() }}) as subscriber_id,
-        cast(null as {{ text_type() }}) as customer_id
+        {{ record_of({
+            'source_relation': 'source_relation',
+            'first_seen_at': 'first_seen_at',
+            'last_seen_at': 'last_seen_at',
+            'cookie_home': 'source_relation',
+            'anonymous_id': 'anonymous_id',
+            'user_id': 'user_id',
+            'email_hash': 'email_hash',
+        }) }}
     from visitors
 
     union all
 
     select
-        source_relation,
-        first_seen_at,
-        last_seen_at,
-        cast(null as {{ text_type() }}) as cookie_home,
-        cast(null as {{ text_type() }}) as anonymous_id,
-        cast(null as {{ text_type() }}) as user_id,
-        recipient_email_hash as email_hash,
-        cast(null as {{ text_type() }}) as contact_home,
-        cast(null as {{ text_type() }}) as contact_id,
-        cast(null as {{ text_type() }}) as other_contact_id,
-        subscriber_id,
-        cast(null as {{ text_type() }}) as customer_id
+        {{ record_of({
+            'source_relation': 'source_relation',
+            'first_seen_at': 'first_seen_at',
+            'last_seen_at': 'last_seen_at',
+            'email_hash': 'recipient_email_hash',
+            'subscriber_id': 'subscriber_id',
+        }) }}
     from recipients
 
     union all
 
-    select
-        source_relation,
-        first_seen_at,
-        last_seen_at,
-        cookie_home,
-        anonymous_id,
-        user_id,
-        email_hash,
-        contact_home,
-        contact_id,
-        other_contact_id,
-        subscriber_id,
-        customer_id
+    select {{ record_columns() | join(', ') }}
     from register
 ),
 
@@ -81,16 +61,5 @@ final as (
 
 select
     record_number,
-    source_relation,
-    first_seen_at,
-    last_seen_at,
-    cookie_home,
-    anonymous_id,
-    user_id,
-    email_hash,
-    contact_home,
-    contact_id,
-    other_contact_id,
-    subscriber_id,
-    customer_id
+    {{ record_columns() | join(', ') }}
 from final

@@ -72,53 +72,44 @@ web_orders as (
 
 final as (
     select
-        source_relation,
-        created_at as first_seen_at,
-        coalesce(updated_at, created_at) as last_seen_at,
-        cast(null as {{ text_type() }}) as cookie_home,
-        cast(null as {{ text_type() }}) as anonymous_id,
-        user_id,
-        email_hash,
-        source_relation as contact_home,
-        contact_id,
-        merged_into_id as other_contact_id,
-        cast(null as {{ text_type() }}) as subscriber_id,
-        cast(null as {{ text_type() }}) as customer_id
+        {{ record_of({
+            'source_relation': 'source_relation',
+            'first_seen_at': 'created_at',
+            'last_seen_at': 'coalesce(updated_at, created_at)',
+            'user_id': 'user_id',
+            'email_hash': 'email_hash',
+            'contact_home': 'source_relation',
+            'contact_id': 'contact_id',
+            'other_contact_id': 'merged_into_id',
+        }) }}
     from contacts
 
     union all
 
     select
-        source_relation,
-        created_at as first_seen_at,
-        coalesce(converted_at, created_at) as last_seen_at,
-        cast(null as {{ text_type() }}) as cookie_home,
-        cast(null as {{ text_type() }}) as anonymous_id,
-        cast(null as {{ text_type() }}) as user_id,
-        cast(null as {{ text_type() }}) as email_hash,
-        source_relation as contact_home,
-        contact_id,
-        converted_contact_id as other_contact_id,
-        cast(null as {{ text_type() }}) as subscriber_id,
-        cast(null as {{ text_type() }}) as customer_id
+        {{ record_of({
+            'source_relation': 'source_relation',
+            'first_seen_at': 'created_at',
+            'last_seen_at': 'coalesce(converted_at, created_at)',
+            'contact_home': 'source_relation',
+            'contact_id': 'contact_id',
+            'other_contact_id': 'converted_contact_id',
+        }) }}
     from contacts
     where converted_contact_id is not null
 
     union all
 
     select
-        contact_cookies.source_relation,
-        contact_cookies.created_at as first_seen_at,
-        contact_cookies.created_at as last_seen_at,
-        coalesce(cookie_homes.home, contact_cookies.source_relation) as cookie_home,
-        contact_cookies.anonymous_id,
-        cast(null as {{ text_type() }}) as user_id,
-        cast(null as {{ text_type() }}) as email_hash,
-        contact_cookies.source_relation as contact_home,
-        contact_cookies.contact_id,
-        cast(null as {{ text_type() }}) as other_contact_id,
-        cast(null as {{ text_type() }}) as subscriber_id,
-        cast(null as {{ text_type() }}) as customer_id
+        {{ record_of({
+            'source_relation': 'contact_cookies.source_relation',
+            'first_seen_at': 'contact_cookies.created_at',
+            'last_seen_at': 'contact_cookies.created_at',
+            'cookie_home': 'coalesce(cookie_homes.home, contact_cookies.source_relation)',
+            'anonymous_id': 'contact_cookies.anonymous_id',
+            'contact_home': 'contact_cookies.source_relation',
+            'contact_id': 'contact_cookies.contact_id',
+        }) }}
     from contact_cookies
     left join cookie_homes on contact_cookies.anonymous_id = cookie_homes.anonymous_id
     where contact_cookies.anonymous_id is not null
@@ -126,18 +117,16 @@ final as (
     union all
 
     select
-        revenue_events.source_relation,
-        min(revenue_events.occurred_at) as first_seen_at,
-        max(revenue_events.occurred_at) as last_seen_at,
-        coalesce(cookie_homes.home, revenue_events.source_relation) as cookie_home,
-        revenue_events.anonymous_id,
-        revenue_events.user_id,
-        revenue_events.customer_email_hash as email_hash,
-        cast(null as {{ text_type() }}) as contact_home,
-        cast(null as {{ text_type() }}) as contact_id,
-        cast(null as {{ text_type() }}) as other_contact_id,
-        cast(null as {{ text_type() }}) as subscriber_id,
-        revenue_events.customer_id
+        {{ record_of({
+            'source_relation': 'revenue_events.source_relation',
+            'first_seen_at': 'min(revenue_events.occurred_at)',
+            'last_seen_at': 'max(revenue_events.occurred_at)',
+            'cookie_home': 'coalesce(cookie_homes.home, revenue_events.source_relation)',
+            'anonymous_id': 'revenue_events.anonymous_id',
+            'user_id': 'revenue_events.user_id',
+            'email_hash': 'revenue_events.customer_email_hash',
+            'customer_id': 'revenue_events.customer_id',
+        }) }}
     from revenue_events
     left join cookie_homes on revenue_events.anonymous_id = cookie_homes.anonymous_id
     group by
@@ -151,18 +140,16 @@ final as (
     union all
 
     select
-        revenue_events.source_relation,
-        min(web_orders.occurred_at) as first_seen_at,
-        max(web_orders.occurred_at) as last_seen_at,
-        web_orders.source_relation as cookie_home,
-        web_orders.anonymous_id,
-        revenue_events.user_id,
-        revenue_events.customer_email_hash as email_hash,
-        cast(null as {{ text_type() }}) as contact_home,
-        cast(null as {{ text_type() }}) as contact_id,
-        cast(null as {{ text_type() }}) as other_contact_id,
-        cast(null as {{ text_type() }}) as subscriber_id,
-        revenue_events.customer_id
+        {{ record_of({
+            'source_relation': 'revenue_events.source_relation',
+            'first_seen_at': 'min(web_orders.occurred_at)',
+            'last_seen_at': 'max(web_orders.occurred_at)',
+            'cookie_home': 'web_orders.source_relation',
+            'anonymous_id': 'web_orders.anonymous_id',
+            'user_id': 'revenue_events.user_id',
+            'email_hash': 'revenue_events.customer_email_hash',
+            'customer_id': 'revenue_events.customer_id',
+        }) }}
     from revenue_events
     inner join web_orders on lower(trim(revenue_events.order_id)) = web_orders.order_key
     where revenue_events.event_type = 'order'
@@ -177,18 +164,14 @@ final as (
     union all
 
     select
-        source_relation,
-        min(valid_from) as first_seen_at,
-        max(valid_from) as last_seen_at,
-        cast(null as {{ text_type() }}) as cookie_home,
-        cast(null as {{ text_type() }}) as anonymous_id,
-        user_id,
-        customer_email_hash as email_hash,
-        cast(null as {{ text_type() }}) as contact_home,
-        cast(null as {{ text_type() }}) as contact_id,
-        cast(null as {{ text_type() }}) as other_contact_id,
-        cast(null as {{ text_type() }}) as subscriber_id,
-        customer_id
+        {{ record_of({
+            'source_relation': 'source_relation',
+            'first_seen_at': 'min(valid_from)',
+            'last_seen_at': 'max(valid_from)',
+            'user_id': 'user_id',
+            'email_hash': 'customer_email_hash',
+            'customer_id': 'customer_id',
+        }) }}
     from subscriptions
     group by
         source_relation,
@@ -199,18 +182,14 @@ final as (
     union all
 
     select
-        offline_touches.source_relation,
-        min(offline_touches.occurred_at) as first_seen_at,
-        max(offline_touches.occurred_at) as last_seen_at,
-        cast(null as {{ text_type() }}) as cookie_home,
-        cast(null as {{ text_type() }}) as anonymous_id,
-        cast(null as {{ text_type() }}) as user_id,
-        offline_touches.email_hash,
-        coalesce(contact_homes.home, offline_touches.source_relation) as contact_home,
-        offline_touches.contact_id,
-        cast(null as {{ text_type() }}) as other_contact_id,
-        cast(null as {{ text_type() }}) as subscriber_id,
-        cast(null as {{ text_type() }}) as customer_id
+        {{ record_of({
+            'source_relation': 'offline_touches.source_relation',
+            'first_seen_at': 'min(offline_touches.occurred_at)',
+            'last_seen_at': 'max(offline_touches.occurred_at)',
+            'email_hash': 'offline_touches.email_hash',
+            'contact_home': 'coalesce(contact_homes.home, offline_touches.source_relation)',
+            'contact_id': 'offline_touches.contact_id',
+        }) }}
     from offline_touches
     left join contact_homes on offline_touches.contact_id = contact_homes.contact_id
     group by
@@ -222,18 +201,14 @@ final as (
     union all
 
     select
-        survey_responses.source_relation,
-        min(survey_responses.occurred_at) as first_seen_at,
-        max(survey_responses.occurred_at) as last_seen_at,
-        cast(null as {{ text_type() }}) as cookie_home,
-        cast(null as {{ text_type() }}) as anonymous_id,
-        cast(null as {{ text_type() }}) as user_id,
-        survey_responses.email_hash,
-        coalesce(contact_homes.home, survey_responses.source_relation) as contact_home,
-        survey_responses.contact_id,
-        cast(null as {{ text_type() }}) as other_contact_id,
-        cast(null as {{ text_type() }}) as subscriber_id,
-        cast(null as {{ text_type() }}) as customer_id
+        {{ record_of({
+            'source_relation': 'survey_responses.source_relation',
+            'first_seen_at': 'min(survey_responses.occurred_at)',
+            'last_seen_at': 'max(survey_responses.occurred_at)',
+            'email_hash': 'survey_responses.email_hash',
+            'contact_home': 'coalesce(contact_homes.home, survey_responses.source_relation)',
+            'contact_id': 'survey_responses.contact_id',
+        }) }}
     from survey_responses
     left join contact_homes on survey_responses.contact_id = contact_homes.contact_id
     group by
@@ -245,18 +220,13 @@ final as (
     union all
 
     select
-        source_relation,
-        min(occurred_at) as first_seen_at,
-        max(occurred_at) as last_seen_at,
-        cast(null as {{ text_type() }}) as cookie_home,
-        cast(null as {{ text_type() }}) as anonymous_id,
-        cast(null as {{ text_type() }}) as user_id,
-        cast(null as {{ text_type() }}) as email_hash,
-        source_relation as contact_home,
-        contact_id,
-        cast(null as {{ text_type() }}) as other_contact_id,
-        cast(null as {{ text_type() }}) as subscriber_id,
-        cast(null as {{ text_type() }}) as customer_id
+        {{ record_of({
+            'source_relation': 'source_relation',
+            'first_seen_at': 'min(occurred_at)',
+            'last_seen_at': 'max(occurred_at)',
+            'contact_home': 'source_relation',
+            'contact_id': 'contact_id',
+        }) }}
     from activities
     where contact_id is not null
     group by
@@ -264,17 +234,5 @@ final as (
         contact_id
 )
 
-select
-    source_relation,
-    first_seen_at,
-    last_seen_at,
-    cookie_home,
-    anonymous_id,
-    user_id,
-    email_hash,
-    contact_home,
-    contact_id,
-    other_contact_id,
-    subscriber_id,
-    customer_id
+select {{ record_columns() | join(', ') }}
 from final

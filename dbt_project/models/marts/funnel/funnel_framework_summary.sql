@@ -4,7 +4,6 @@ its first entry into any of the funnel stages in it, and advances with its first
 stage. Counted are the funnel stages' own units where they agree and the next framework stage has such subjects
 too, else accounts.
 #}
-{% set grains = report_grains() %}
 {% set segments = framework_segments() %}
 
 with rules as (
@@ -256,42 +255,16 @@ daily as (
 ),
 
 periods as (
-    {% for grain in grains %}
-    {% set last_grain = loop.last %}
-    {% for segment, column in segments.items() %}
-    select
-        '{{ grain }}' as period_grain,
-        {{ period_start(grain, 'entered_on') }} as period_start,
-        '{{ segment }}' as segment,
-        {{ column }} as segment_value,
-        daily.*
-    from daily
-    {% if not (last_grain and loop.last) %}union all{% endif %}
-    {% endfor %}
-    {% endfor %}
+    {{ in_periods('daily', 'entered_on', segments) }}
+),
+
+re_entries as (
+    select * from placed
+    where entry_number > 1
 ),
 
 returns as (
-    {% for grain in grains %}
-    {% set last_grain = loop.last %}
-    {% for segment, column in segments.items() %}
-    select
-        '{{ grain }}' as period_grain,
-        {{ period_start(grain, 'entered_on') }} as period_start,
-        '{{ segment }}' as segment,
-        {{ column }} as segment_value,
-        framework,
-        framework_order,
-        framework_stage,
-        funnel,
-        counting_unit,
-        next_order,
-        counting_unit_id
-    from placed
-    where entry_number > 1
-    {% if not (last_grain and loop.last) %}union all{% endif %}
-    {% endfor %}
-    {% endfor %}
+    {{ in_periods('re_entries', 'entered_on', segments) }}
 ),
 
 {% set keys = [

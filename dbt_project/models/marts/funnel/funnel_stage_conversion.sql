@@ -1,4 +1,3 @@
-{% set grains = report_grains() %}
 {% set segments = funnel_segments() %}
 
 with entries as (
@@ -251,26 +250,8 @@ daily_details as (
     where is_entry = 0 or hours_in_stage is not null
 ),
 
-segmented as (
-    {% for segment, column in segments.items() %}
-    select
-        '{{ segment }}' as segment,
-        coalesce({{ column }}, '(not set)') as segment_value,
-        daily.*
-    from daily
-    {% if not loop.last %}union all{% endif %}
-    {% endfor %}
-),
-
 periods as (
-    {% for grain in grains %}
-    select
-        '{{ grain }}' as period_grain,
-        {{ period_start(grain, 'entered_on') }} as period_start,
-        segmented.*
-    from segmented
-    {% if not loop.last %}union all{% endif %}
-    {% endfor %}
+    {{ in_periods('daily', 'entered_on', segments) }}
 ),
 
 counted as (
@@ -292,26 +273,8 @@ counted as (
     group by period_grain, period_start, funnel, stage, stage_order, segment, segment_value, counting_unit
 ),
 
-segmented_details as (
-    {% for segment, column in segments.items() %}
-    select
-        '{{ segment }}' as segment,
-        coalesce({{ column }}, '(not set)') as segment_value,
-        daily_details.*
-    from daily_details
-    {% if not loop.last %}union all{% endif %}
-    {% endfor %}
-),
-
 period_details as (
-    {% for grain in grains %}
-    select
-        '{{ grain }}' as period_grain,
-        {{ period_start(grain, 'entered_on') }} as period_start,
-        segmented_details.*
-    from segmented_details
-    {% if not loop.last %}union all{% endif %}
-    {% endfor %}
+    {{ in_periods('daily_details', 'entered_on', segments) }}
 ),
 
 detailed as (

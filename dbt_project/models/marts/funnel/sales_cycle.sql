@@ -1,34 +1,13 @@
-{% set grains = report_grains() %}
-
-with opportunities as (
-    select * from {{ ref('fct_opportunities') }}
+with closed_deals as (
+    select
+        opportunities.*,
+        case when is_won then 'won' else 'lost' end as outcome
+    from {{ ref('fct_opportunities') }} as opportunities
     where is_closed and closed_at <= {{ as_of() }}
 ),
 
-segmented as (
-    {% for segment, expression in deal_segments().items() %}
-    select
-        '{{ segment }}' as segment,
-        coalesce({{ expression }}, '(not set)') as segment_value,
-        closed_on,
-        case when is_won then 'won' else 'lost' end as outcome,
-        amount,
-        days_to_close,
-        days_to_close_from_first_touch
-    from opportunities
-    {% if not loop.last %}union all{% endif %}
-    {% endfor %}
-),
-
-in_periods as (
-    {% for grain in grains %}
-    select
-        '{{ grain }}' as period_grain,
-        {{ period_start(grain, 'closed_on') }} as period_start,
-        segmented.*
-    from segmented
-    {% if not loop.last %}union all{% endif %}
-    {% endfor %}
+periods as (
+    {{ in_periods('closed_deals', 'closed_on', deal_segments()) }}
 )
 
 select
@@ -46,5 +25,5 @@ select
         as median_days_from_first_touch,
     percentile_cont(0.9) within group (order by days_to_close_from_first_touch)
         as p90_days_from_first_touch
-from in_periods
+from periods
 group by period_grain, period_start, segment, segment_value, outcome

@@ -1,6 +1,4 @@
-{% set grains = report_grains() %}
-
-with opportunities as (
+with closed_deals as (
     select
         opportunities.*,
         case when is_won then 'won' else 'lost' end as outcome,
@@ -9,43 +7,25 @@ with opportunities as (
     where is_closed and closed_at <= {{ as_of() }}
 ),
 
-segmented as (
-    {% for segment, expression in deal_segments().items() %}
-    select
-        '{{ segment }}' as segment,
-        coalesce({{ expression }}, '(not set)') as segment_value,
-        closed_on,
-        outcome,
-        reason,
-        coalesce(competitor, '(not set)') as competitor,
-        amount
-    from opportunities
-    {% if not loop.last %}union all{% endif %}
-    {% endfor %}
+periods as (
+    {{ in_periods('closed_deals', 'closed_on', deal_segments()) }}
 ),
 
 counted as (
-    {% for grain in grains %}
     select
-        '{{ grain }}' as period_grain,
-        {{ period_start(grain, 'closed_on') }} as period_start,
+        period_grain,
+        period_start,
         segment,
         segment_value,
-        competitor,
+        coalesce(competitor, '(not set)') as competitor,
         outcome,
         reason,
         cast(count(*) as bigint) as deals,
         cast(coalesce(sum(amount), 0) as decimal(19, 4)) as amount
-    from segmented
+    from periods
     group by
-        {{ period_start(grain, 'closed_on') }},
-        segment,
-        segment_value,
-        competitor,
-        outcome,
+        period_grain, period_start, segment, segment_value, coalesce(competitor, '(not set)'), outcome,
         reason
-    {% if not loop.last %}union all{% endif %}
-    {% endfor %}
 )
 
 select

@@ -38,16 +38,17 @@ described as (
     left join persons on responses.person_id = persons.person_id
 ),
 
+periods as (
+    {{ in_periods('described', 'occurred_on', segments) }}
+),
+
 counted as (
-    {%- for grain in report_grains() %}
-    {%- set outer_last = loop.last %}
-    {%- for segment, column in segments.items() %}
     select
-        '{{ grain }}' as period_grain,
-        {{ period_start(grain, 'occurred_on') }} as period_start,
+        period_grain,
+        period_start,
         survey,
-        '{{ segment }}' as segment,
-        {{ column }} as segment_value,
+        segment,
+        segment_value,
         count(*) as responses,
         count(distinct respondent) as respondents,
         count(score) as scores,
@@ -58,13 +59,8 @@ counted as (
         sum(case when opinion = 'promoter' then 1 else 0 end) as promoters,
         sum(case when opinion = 'passive' then 1 else 0 end) as passives,
         sum(case when opinion = 'detractor' then 1 else 0 end) as detractors
-    from described
-    group by {{ period_start(grain, 'occurred_on') }}, survey, {{ column if segment != 'all' else 'survey' }}
-    {%- if not (loop.last and outer_last) %}
-    union all
-    {%- endif %}
-    {%- endfor %}
-    {%- endfor %}
+    from periods
+    group by period_grain, period_start, survey, segment, segment_value
 ),
 
 rated as (

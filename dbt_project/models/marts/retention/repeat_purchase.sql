@@ -55,15 +55,16 @@ steps as (
     where numbered.order_number <= {{ var('repeat_purchase_max_order') }}
 ),
 
+periods as (
+    {{ in_periods('steps', 'first_on', segments) }}
+),
+
 counted as (
-    {%- for grain in report_grains() %}
-    {%- set outer_last = loop.last %}
-    {%- for segment, column in segments.items() %}
     select
-        '{{ grain }}' as period_grain,
-        {{ period_start(grain, 'first_on') }} as cohort_period,
-        '{{ segment }}' as segment,
-        {{ column }} as segment_value,
+        period_grain,
+        period_start as cohort_period,
+        segment,
+        segment_value,
         order_number,
         count(*) as customers,
         sum(case when is_followed then 1 else 0 end) as repeaters,
@@ -77,16 +78,8 @@ counted as (
         min(days_had) as days_had,
         sum(order_value) as order_value,
         sum(next_value) as next_value
-    from steps
-    group by
-        {{ period_start(grain, 'first_on') }},
-        order_number,
-        {{ column if segment != 'all' else 'order_number' }}
-    {%- if not (loop.last and outer_last) %}
-    union all
-    {%- endif %}
-    {%- endfor %}
-    {%- endfor %}
+    from periods
+    group by period_grain, period_start, order_number, segment, segment_value
 )
 
 select

@@ -117,16 +117,17 @@ followed as (
     left join plans on starts.person_id = plans.person_id
 ),
 
+periods as (
+    {{ in_periods('followed', 'started_on', segments) }}
+),
+
 counted as (
-    {%- for grain in report_grains() %}
-    {%- set outer_last = loop.last %}
-    {%- for segment, column in segments.items() %}
     select
-        '{{ grain }}' as period_grain,
-        {{ period_start(grain, 'started_on') }} as period_start,
+        period_grain,
+        period_start,
         starting_point,
-        '{{ segment }}' as segment,
-        {{ column }} as segment_value,
+        segment,
+        segment_value,
         count(*) as started,
         sum(case when is_activated then 1 else 0 end) as activated,
         sum(case when is_converted then 1 else 0 end) as converted,
@@ -137,16 +138,8 @@ counted as (
         median(days_to_convert) as median_days_to_convert,
         avg(days_to_convert) as average_days_to_convert,
         min(days_had) > {{ days }} as is_mature
-    from followed
-    group by
-        {{ period_start(grain, 'started_on') }},
-        starting_point,
-        {{ column if segment != 'all' else 'starting_point' }}
-    {%- if not (loop.last and outer_last) %}
-    union all
-    {%- endif %}
-    {%- endfor %}
-    {%- endfor %}
+    from periods
+    group by period_grain, period_start, starting_point, segment, segment_value
 )
 
 select
