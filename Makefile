@@ -50,7 +50,7 @@ format: .venv/.complete ## let ruff and sqlfluff mend what they can
 	@$(py) -m sqlfluff fix --processes 2 --disable-progress-bar dbt_project/models dbt_project/tests
 
 lock: ## resolve requirements.lock anew (needs uv)
-	@uv pip compile pyproject.toml --extra dev --python-version 3.11 --universal --generate-hashes --no-emit-index-url \
+	@uv pip compile pyproject.toml --extra dev --extra dashboard --extra metrics --extra postgres --python-version 3.11 --universal --generate-hashes --no-emit-index-url \
 		--no-header --no-strip-extras --quiet --output-file requirements.lock
 
 clean: ## remove what runs made (the data folder too), keep .venv
