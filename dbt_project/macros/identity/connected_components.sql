@@ -1,25 +1,25 @@
 {#
 What belongs here: connected components of the identity edges, exactly, by contraction in a random order: in every round
-each node takes the smallest of itself and its neighbours under a permutation that is new each round, the edges are drawn
-anew between the representatives, and the rounds end when no edge is left. A path of n nodes needs about log n rounds
-(min-id order needed 51 rounds where this needed 6). One table a round, because an unrolled query is recomputed
-exponentially by some engines.
+the nodes are numbered anew by a permutation, each takes the smallest number of itself and its neighbours, the edges are
+drawn between the numbers that were taken, and the rounds end when no edge is left. A path of n nodes needs about log n
+rounds (min-id order needed 51 rounds where this needed 6). Each round has fewer nodes than the one before, and labels are
+handed back from the last round to the first, so that all rounds together cost about twice the first. One table a round,
+because an unrolled query is recomputed exponentially by some engines.
 #}
 
 {#
 Components of the identifiers that are to be computed now: all if int_identity_map holds nothing, else every held
-component that a changed identifier belongs to, plus the new ones. Returns a relation (identifier_type, identifier,
-component), or none where nothing is being built.
+component that a changed identifier belongs to, plus the new ones. Writes two tables, named by `components_table`: `nodes`
+(identifier_type, identifier, node) and `labels` (node, component; a node without edges has none). Returns whether it did:
+it does nothing where nothing is being built.
 #}
 {% macro connected_components() %}
-    {% if not execute or flags.WHICH not in ['run', 'build'] %}{{ return(none) }}{% endif %}
+    {% if not execute or flags.WHICH not in ['run', 'build'] %}{{ return(false) }}{% endif %}
     {% set edges = ref('int_identity_edges') %}
     {% set changed = ref('int_changed_identity_edges') %}
     {% set held = held_relation('int_identity_map') if not should_full_refresh() else none %}
-    {% set prefix = this.schema ~ '.' ~ this.identifier %}
-    {% set nodes = prefix ~ '__nodes' %}
-    {% set links = prefix ~ '__edges' %}
-    {% set result = prefix ~ '__labels' %}
+    {% set nodes = components_table('nodes') %}
+    {% set links = components_table('edges') %}
 
     {% call statement('identity_nodes') %}
     create or replace table {{ nodes }} as
@@ -69,83 +69,79 @@ component), or none where nothing is being built.
         and (edges.identifier_type_a <> edges.identifier_type_b or edges.identifier_a <> edges.identifier_b)
     {% endcall %}
 
-    {% do contract_components(nodes, links, result) %}
-    {% do run_query('drop table if exists ' ~ nodes) %}
+    {% do contract_components(links, components_table('labels')) %}
     {% do run_query('drop table if exists ' ~ links) %}
-    {{ return(result) }}
+    {{ return(true) }}
 {% endmacro %}
 
+{# A working table of the model that is being built. #}
+{% macro components_table(name) %}{{ return(this.schema ~ '.' ~ this.identifier ~ '__' ~ name) }}{% endmacro %}
+
 {#
-The rounds. `nodes` (identifier_type, identifier, node bigint from 1), `links` (a, b) of distinct nodes; writes `result`
-(identifier_type, identifier, component). An error if var identity_max_rounds is reached.
+The rounds. `links` (a, b) of distinct nodes, bigint from 1; writes `labels` (node, component) of all nodes that have a link.
+An error if var identity_max_rounds is reached.
 #}
-{% macro contract_components(nodes, links, result) %}
-    {% set labels = result ~ '_now' %}
-    {% set reps = result ~ '_reps' %}
-    {% set left = result ~ '_left' %}
+{% macro contract_components(links, labels) %}
     {# The permutation of a round: node -> (node * a + b) modulo a prime, which an engine's integers can do. #}
     {% set prime = 2147483647 %}
-    {% call statement('labels') %}
-    create or replace table {{ labels }} as select node, node as component from {{ nodes }}
-    {% endcall %}
-    {% call statement('left') %}
-    create or replace table {{ left }} as
-    select distinct a, b from (select a, b from {{ links }} union all select b, a from {{ links }}) as both_ways
-    {% endcall %}
-    {% set state = namespace(round=0, edges=run_query('select count(*) from ' ~ left).columns[0].values()[0] | int) %}
-    {% for turn in range(var('identity_max_rounds') | int) if state.edges > 0 %}
-        {% if state.edges > 0 %}
-        {% set state.round = state.round + 1 %}
-        {% set factor = (48271 * (7919 * state.round + 12345)) % prime %}
-        {% set shift = (69621 * (104729 * state.round + 777)) % prime %}
-        {% set ranked = '((' ~ '{c}' ~ ' * ' ~ factor ~ ' + ' ~ shift ~ ') % ' ~ prime ~ ')' %}
-        {% call statement('reps') %}
-        create or replace table {{ reps }} as
-        with nearest as (
-            select a, min_by(b, {{ ranked | replace('{c}', 'b') }}) as b
-            from {{ left }}
-            group by a
-        )
-        select
-            a as node,
-            case when {{ ranked | replace('{c}', 'b') }} < {{ ranked | replace('{c}', 'a') }} then b else a end as rep
-        from nearest
-        {% endcall %}
-        {% call statement('labels') %}
-        create or replace table {{ labels }}_next as
-        select labels.node, coalesce(reps.rep, labels.component) as component
-        from {{ labels }} as labels
-        left join {{ reps }} as reps on labels.component = reps.node
+    {% set state = namespace(round=0, links=links, left=run_query('select count(*) from ' ~ links).columns[0].values()[0] | int) %}
+    {% for turn in range(1, (var('identity_max_rounds') | int) + 1) if state.left > 0 %}
+        {% if state.left > 0 %}
+        {% set state.round = turn %}
+        {% set factor = (48271 * (7919 * turn + 12345)) % prime %}
+        {% set shift = (69621 * (104729 * turn + 777)) % prime %}
+        {% set number = '((' ~ '{c}' ~ ' * ' ~ factor ~ ' + ' ~ shift ~ ') % ' ~ prime ~ ')' %}
+        {% set taken = labels ~ '_taken_' ~ turn %}
+        {% set left = labels ~ '_left_' ~ turn %}
+        {% call statement('taken') %}
+        create or replace table {{ taken }} as
+        select a as node, least(min({{ number | replace('{c}', 'b') }}), {{ number | replace('{c}', 'a') }}) as component
+        from (select a, b from {{ state.links }} union all select b as a, a as b from {{ state.links }}) as both_ways
+        group by a
         {% endcall %}
         {% call statement('left') %}
-        create or replace table {{ left }}_next as
-        select distinct reps_a.rep as a, reps_b.rep as b
-        from {{ left }} as edges
-        inner join {{ reps }} as reps_a on edges.a = reps_a.node
-        inner join {{ reps }} as reps_b on edges.b = reps_b.node
-        where reps_a.rep <> reps_b.rep
+        create or replace table {{ left }} as
+        select distinct
+            least(taken_a.component, taken_b.component) as a,
+            greatest(taken_a.component, taken_b.component) as b
+        from {{ state.links }} as links
+        inner join {{ taken }} as taken_a on links.a = taken_a.node
+        inner join {{ taken }} as taken_b on links.b = taken_b.node
+        where taken_a.component <> taken_b.component
         {% endcall %}
-        {% for table in [labels, left] %}
-            {% do run_query('drop table ' ~ table) %}
-            {% do run_query('alter table ' ~ table ~ '_next rename to ' ~ rename_target(table)) %}
-        {% endfor %}
-        {% set state.edges = run_query('select count(*) from ' ~ left).columns[0].values()[0] | int %}
+        {% if turn > 1 %}{% do run_query('drop table ' ~ state.links) %}{% endif %}
+        {% set state.links = left %}
+        {% set state.left = run_query('select count(*) from ' ~ left).columns[0].values()[0] | int %}
         {% endif %}
     {% endfor %}
-    {% if state.edges > 0 %}
+    {% if state.left > 0 %}
         {{ exceptions.raise_compiler_error(
             'identity: not converged after identity_max_rounds = ' ~ var('identity_max_rounds') ~ ' rounds; raise the var'
         ) }}
     {% endif %}
-    {% call statement('result') %}
-    create or replace table {{ result }} as
-    select nodes.identifier_type, nodes.identifier, labels.component
-    from {{ nodes }} as nodes
-    inner join {{ labels }} as labels on nodes.node = labels.node
+
+    {# Each round numbers anew, so that a number of one round may stand for another component in another: the round is part
+    of a component's name. #}
+    {% set rounds = (var('identity_max_rounds') | int) + 1 %}
+    {% call statement('labels') %}
+    create or replace table {{ labels }} as
+    select cast(null as bigint) as node, cast(null as bigint) as component where 1 = 0
     {% endcall %}
-    {% for table in [labels, left, reps] %}
-        {% do run_query('drop table if exists ' ~ table) %}
+    {% for turn in range(state.round, 0, -1) %}
+        {% set taken = labels ~ '_taken_' ~ turn %}
+        {% call statement('handed_back') %}
+        create or replace table {{ labels }}_next as
+        select
+            taken.node,
+            coalesce(labels.component, taken.component * {{ rounds }} + {{ turn }}) as component
+        from {{ taken }} as taken
+        left join {{ labels }} as labels on taken.component = labels.node
+        {% endcall %}
+        {% do run_query('drop table ' ~ taken) %}
+        {% do run_query('drop table ' ~ labels) %}
+        {% do run_query('alter table ' ~ labels ~ '_next rename to ' ~ rename_target(labels)) %}
     {% endfor %}
+    {% if state.round > 0 %}{% do run_query('drop table ' ~ state.links) %}{% endif %}
     {% do log('identity: ' ~ state.round ~ ' rounds') %}
 {% endmacro %}
 
