@@ -148,9 +148,8 @@ class Connection:
         """A setting's value, or the default. An empty value counts as absent."""
         if self.values.get(key):
             return self.values[key]
-        dotenv = read_dotenv()
         for name in self.environment_names(key):
-            value = os.environ.get(name) or dotenv.get(name)
+            value = environment_value(name)
             if value:
                 return value
         return default
@@ -172,6 +171,11 @@ def setting(connection: Connection, declared: Sequence[Setting], key: str) -> st
     """A setting's value, else the default that its system declares, else an empty text."""
     default = next(entry.default for entry in declared if entry.key == key)
     return connection.get(key, default) or ""
+
+
+def environment_value(name: str) -> str | None:
+    """A variable of the environment, else of `.env`. An empty value counts as absent."""
+    return os.environ.get(name) or read_dotenv().get(name) or None
 
 
 def read_dotenv(folder: Path | None = None) -> dict[str, str]:

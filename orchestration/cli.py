@@ -34,6 +34,8 @@ app = typer.Typer(
 )
 quarantine_app = typer.Typer(no_args_is_help=True, help="Records that were refused.")
 sandbox_app = typer.Typer(no_args_is_help=True, help="The simulated company and its API servers.")
+alerts_app = typer.Typer(no_args_is_help=True, help="Who is told when something is wrong.")
+app.add_typer(alerts_app, name="alerts")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(sandbox_app, name="sandbox")
 
@@ -248,6 +250,19 @@ def quarantine_replay(
             typer.echo(f"{label}: {done.loaded} loaded, {done.still_refused} refused again{again}")
 
 
+@alerts_app.command("test")
+def alerts_test() -> None:
+    """Send a test message to every receiver that the environment names."""
+    from orchestration import alerts
+
+    failed = 0
+    for name, failure in alerts.try_out(_paths().create()).items():
+        typer.echo(f"{name}: {failure or 'told'}")
+        failed += failure is not None
+    if failed:
+        fail("Not everybody was told: see above.")
+
+
 @sandbox_app.command("serve")
 def sandbox_serve(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8790,
@@ -361,6 +376,8 @@ def _execute(
         from orchestration.runner import execute
 
         outcome = execute(paths, job, tags=tags, ops=ops, verbose=verbose)
+    if outcome.alerts:
+        console.print(f"Alerts: {outcome.alerts}", markup=False, soft_wrap=True)
     if not outcome.success:
         summary.print_failures(console, make_console(error=True), paths, outcome)
         sys.exit(1)

@@ -6,14 +6,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ingestion.errors import FunnelhouseError
 from ingestion.settings import Paths
-from orchestration import runs
+from orchestration import alerts, runs
 from orchestration.errors import one_line
 from orchestration.resources import locked
+
+ATTENDED_TAG = "funnelhouse/attended"
+ALERTS_TAG = "funnelhouse/alerts"
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class RunOutcome:
     failed: int = 0
     failures: list[StepFailure] = field(default_factory=list)
     failed_checks: list[FailedCheck] = field(default_factory=list)
+    passed_checks: set[str] = field(default_factory=set)  # "<asset>.<check>"
+    alerts: str = ""  # who was told of what is wrong, and who could not be
     step_seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -62,7 +68,7 @@ def execute(
     ops: Mapping[str, Any] | None = None,
     verbose: bool = False,
 ) -> RunOutcome:
-    """Execute a job of this data folder's definitions in this process, as its one writer.
+    """Execute a job of this data folder's definitions in this process, as its one writer; then alert.
 
     Raises:
         WarehouseBusy: another process writes.
@@ -77,7 +83,11 @@ def execute(
         with runs.open_instance(paths) as instance:
             event_log.keep_open(instance)
             runs.fail_dead_runs(instance)
-            definitions = build_defs(paths)
+            try:
+                definitions = build_defs(paths)
+            except FunnelhouseError as error:
+                alerts.run_did_not_begin(paths, job, error)
+                raise
             config: dict[str, Any] = {}
             if not verbose:
                 config["loggers"] = {"console": {"config": {"log_level": "CRITICAL"}}}
@@ -89,12 +99,17 @@ def execute(
                 instance=instance,
                 tags={
                     runs.PROCESS_TAG: runs.process_mark(),
-                    "funnelhouse/attended": "true",
+                    ATTENDED_TAG: "true",
                     **(tags or {}),
                 },
                 raise_on_error=False,
             )
-            return _outcome(result, job, time.monotonic() - started)
+            seconds = time.monotonic() - started
+            outcome = outcome_of(result.run_id, job, result.success, result.all_events, seconds)
+            outcome.alerts = alerts.after_run(paths, outcome)
+            if outcome.alerts:
+                instance.add_run_tags(outcome.run_id, {ALERTS_TAG: outcome.alerts})
+            return outcome
 
 
 def _quiet_loggers(verbose: bool) -> None:
@@ -107,10 +122,13 @@ def _quiet_loggers(verbose: bool) -> None:
         warnings.simplefilter("ignore")
 
 
-def _outcome(result: Any, job: str, seconds: float) -> RunOutcome:
-    outcome = RunOutcome(run_id=result.run_id, job=job, success=result.success, seconds=seconds)
+def outcome_of(
+    run_id: str, job: str, success: bool, events: Iterable[Any], seconds: float = 0.0
+) -> RunOutcome:
+    """What came of a run, from its Dagster events."""
+    outcome = RunOutcome(run_id=run_id, job=job, success=success, seconds=seconds)
     started: dict[str, float] = {}
-    for event in result.all_events:
+    for event in events:
         kind = event.event_type_value
         if kind == "ASSET_CHECK_EVALUATION":
             _count(outcome, event.asset_check_evaluation_data)
@@ -127,6 +145,7 @@ def _count(outcome: RunOutcome, evaluation: Any) -> None:
     blocking = evaluation.severity.value == "ERROR"
     if evaluation.passed:
         outcome.passed += 1
+        outcome.passed_checks.add(f"{'.'.join(evaluation.asset_key.path)}.{evaluation.check_name}")
         return
     if blocking:
         outcome.failed += 1

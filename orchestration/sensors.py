@@ -1,56 +1,79 @@
-"""What watches the runs: a failed one is noted where a person finds it, and sent where a webhook is set."""
+"""What watches runs that nobody attends: each of them, and time without any, leads to `alerts`."""
 
-import datetime as dt
-import json
-import os
+from typing import Any
 
-import requests
-from dagster import DefaultSensorStatus, RunFailureSensorContext, SensorDefinition, run_failure_sensor
+from dagster import (
+    DagsterEventType,
+    DagsterRunStatus,
+    DefaultSensorStatus,
+    RunStatusSensorContext,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SkipReason,
+    run_status_sensor,
+    sensor,
+)
 
 from ingestion.settings import Paths
-from orchestration.errors import one_line
+from orchestration import alerts, runner
 
-WEBHOOK = "FUNNELHOUSE_ALERT_WEBHOOK"
+WATCH_SECONDS = 900
+TOLD_OF = {
+    DagsterEventType.ASSET_CHECK_EVALUATION,
+    DagsterEventType.STEP_FAILURE,
+    DagsterEventType.STEP_START,
+    DagsterEventType.STEP_SUCCESS,
+}
 
 
-def alert(paths: Paths, job: str, run_id: str, message: str) -> dict[str, str]:
-    """Append one line to `<data folder>/alerts.jsonl`, and post it as JSON `{"text": ...}` where a webhook is
-    set.
-    """
-    entry = {
-        "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "job": job,
-        "run_id": run_id,
-        "message": message,
-    }
-    with (paths.data_dir / "alerts.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(entry) + "\n")
-    webhook = os.environ.get(WEBHOOK)
-    if webhook:
-        requests.post(webhook, json={"text": f"funnelhouse: {job} failed: {message}"}, timeout=10)
-    return entry
+def tell_of(paths: Paths, instance: Any, run: Any) -> str:
+    """Send the alerts of a run that has ended; what the command line attended has been told by it."""
+    if run.tags.get(runner.ATTENDED_TAG) == "true":
+        return ""
+    events = [entry.dagster_event for entry in instance.all_logs(run.run_id, of_type=TOLD_OF)]
+    outcome = runner.outcome_of(run.run_id, run.job_name, run.status is DagsterRunStatus.SUCCESS, events)
+    said = alerts.after_run(paths, outcome)
+    if said:
+        instance.add_run_tags(run.run_id, {runner.ALERTS_TAG: said})
+    return said
 
 
 def build_sensors(paths: Paths) -> list[SensorDefinition]:
-    """The sensor that notes failed runs."""
+    """The sensors: after each failed run, after each successful one, and by the clock."""
 
-    @run_failure_sensor(
-        name="alert_on_failure",
-        description=f"Notes each failed run in alerts.jsonl (data folder); posts it to ${WEBHOOK} if set.",
+    def after(status: DagsterRunStatus, name: str, description: str) -> SensorDefinition:
+        @run_status_sensor(
+            run_status=status,
+            name=name,
+            description=description,
+            default_status=DefaultSensorStatus.RUNNING,
+        )
+        def tell_after(context: RunStatusSensorContext) -> None:
+            said = tell_of(paths, context.instance, context.dagster_run)
+            if said:
+                context.log.info(said)
+
+        return tell_after
+
+    @sensor(
+        name="alert_when_late",
+        description="Tells when nothing has been published for long, and what could not be told before.",
+        minimum_interval_seconds=WATCH_SECONDS,
         default_status=DefaultSensorStatus.RUNNING,
     )
-    def alert_on_failure(context: RunFailureSensorContext) -> None:
-        steps = context.get_step_failure_events()
-        texts = [
-            data.user_failure_data.description
-            if data.user_failure_data and data.user_failure_data.description
-            else (data.error.message if data.error else event.message or "")
-            for event in steps
-            if (data := event.step_failure_data)
-        ]
-        message = one_line(
-            Exception("; ".join(text for text in texts if text) or context.failure_event.message or "")
-        )
-        alert(paths, context.dagster_run.job_name, context.dagster_run.run_id, message)
+    def alert_when_late(_: SensorEvaluationContext) -> SkipReason:
+        return SkipReason(alerts.watch(paths) or "Nothing is new.")
 
-    return [alert_on_failure]
+    return [
+        after(
+            DagsterRunStatus.FAILURE,
+            "alert_on_failure",
+            "Tells of failed runs and checks, once (rules: alerts.yml).",
+        ),
+        after(
+            DagsterRunStatus.SUCCESS,
+            "alert_on_success",
+            "Tells what a run found in the marts, and what is over (rules: alerts.yml).",
+        ),
+        alert_when_late,
+    ]
