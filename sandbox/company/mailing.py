@@ -34,6 +34,9 @@ from sandbox.company.journeys import Outcome
 from sandbox.company.people import CART_REMINDER, World, quarters
 
 LISTS = ("Fjordlight Shop", "Fjordlight Studio & Business")
+# Who mails whom: the shop's customers get their mail from a tool of the shop's own, everybody else from
+# another.
+SHOP, BUSINESS = MAILERS = ("shop", "business")
 SUBJECTS = (
     "Light for longer evenings ✨",
     "Five ideas for your desk",
@@ -269,6 +272,7 @@ def tables(world: World, outcome: Outcome) -> dict[str, pa.Table]:
             "email_lists",
             list_id=list_ids(np.arange(2)),
             name=pa.array(LISTS),
+            mailer=pa.array(MAILERS),
             created_at=moments(np.full(2, world.dawn - 60 * DAY)),
         ),
         "email_members": members,

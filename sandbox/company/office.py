@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sandbox.company import advertising, facts, names, web
+from sandbox.company import advertising, facts, mailing, names, web
 from sandbox.company.crm import COMPANY, CONTACT, object_ids
 from sandbox.company.frames import (
     DAY,
@@ -287,6 +287,7 @@ def _consent(world: World, passing: pa.Array) -> pa.Table:
     identifier = pa.concat_arrays([b[3] for b in blocks])
     purpose = np.concatenate([np.full(len(b[0]), b[4]) for b in blocks])
     state = np.concatenate([b[5] for b in blocks])
+    told = mailing.audience(world, np.concatenate([b[0] for b in blocks]))
     order = np.lexsort((number, at))
     order = order[at[order] < world.end]
     return table(
@@ -298,6 +299,7 @@ def _consent(world: World, passing: pa.Array) -> pa.Table:
         identifier=identifier.take(pa.array(order)),
         purpose=pick(["analytics", "ads", "marketing_email"], purpose[order]),
         state=pick(["granted", "denied", "withdrawn"], state[order]),
+        mailer=pick(mailing.MAILERS, told[order], purpose[order] == 2),
     )
 
 

@@ -224,6 +224,7 @@ _SPECS = (
         """
         list_id    | text | ten hex digits
         name       | text | name
+        mailer     | text | shop or business: each mails with a tool of its own
         created_at | timestamp | creation
         """,
     ),
@@ -633,6 +634,7 @@ _SPECS = (
         identifier       | text | value
         purpose          | text | analytics, ads, marketing_email
         state            | text | granted, denied, withdrawn
+        mailer           | text | marketing_email: shop or business, whose tool was told; null for others
         """,
     ),
     _table(

@@ -1,5 +1,5 @@
 """Mailchimp Marketing API 3.0: audiences and their members, campaigns, reports and the events of every
-recipient.
+recipient, but for what the shop mails with a tool of its own.
 
 Lists page by `count` and `offset` with `total_items`; errors are problem documents. Records are rendered by
 DuckDB as JSON text, one query an endpoint and clock, because a mailing has a record per recipient.
@@ -27,6 +27,7 @@ LISTS = (
     "emails", "sent_to", "members", "unsubscribes", "abuse_reports", "urls_clicked", "reports", "campaigns",
     "lists"
 )  # fmt: skip
+OWN = "(select list_id from email_lists where mailer = 'business')"  # the shop mails with another tool
 PROBLEM = "application/problem+json; charset=utf-8"
 DOCS = "https://mailchimp.com/developer/marketing/docs/errors/"
 
@@ -255,7 +256,7 @@ def _prepare(world: World) -> None:
     def build() -> bool:
         world.sql.execute(
             "create or replace temp table mailchimp_events as select * from email_events"
-            f" where visible_at <= {world.now_sql} order by campaign_id, member_id"
+            f" where visible_at <= {world.now_sql} and list_id in {OWN} order by campaign_id, member_id"
         )
         return True
 
@@ -355,7 +356,8 @@ def _all_campaigns(world: World) -> dict[str, dict[str, Any]]:
         counts, names = _counts(world), _list_names(world)
         found: dict[str, dict[str, Any]] = {}
         for row in world.rows(
-            f"select * from email_campaigns where created_at <= {world.now_sql} order by sent_at"
+            f"select * from email_campaigns where created_at <= {world.now_sql} and list_id in {OWN}"
+            " order by sent_at"
         ):
             sent = row["sent_at"] is not None and row["sent_at"] <= world.as_of.replace(tzinfo=None)
             count = counts.get(row["campaign_id"], {})
@@ -544,7 +546,9 @@ def _shown_list(row: Mapping[str, Any], world: World) -> dict[str, Any]:
 
 
 def _all_lists(world: World) -> dict[str, dict[str, Any]]:
-    query = f"select * from email_lists where created_at <= {world.now_sql} order by list_id"
+    query = (
+        f"select * from email_lists where created_at <= {world.now_sql} and list_id in {OWN} order by list_id"
+    )
     return world.memo(
         "mailchimp all lists", lambda: {r["list_id"]: _shown_list(r, world) for r in world.rows(query)}
     )

@@ -94,15 +94,21 @@ def test_touches_to_conversion_are_those_of_the_paths(
 def test_e_mail_counts_are_the_companys_own(published: Connection, sandbox: Sandbox) -> None:
     """Per campaign, every kind of event, opens of people and of machines apart."""
     connection = duckdb.connect()
-    for name in ("email_events", "email_campaigns"):
+    for name in ("email_events", "email_campaigns", "email_lists"):
         connection.register(name, sandbox.company.tables[name])
+    # The shop's automations are flows, which outlive their texts.
+    named = (
+        "case when mailer = 'shop' and type = 'automation'"
+        r" then regexp_replace(title, ' \d{4}-\d{2}-\d{2}$', '') else title end"
+    )
     truth: dict[tuple[str, str], int] = {
         (row["title"], row["what"]): row["events"]
         for row in rows(
             connection,
-            "select title, case when event_type = 'opened' and is_machine_open then 'opened_by_machine'"
-            " else event_type end as what, count(*) as events"
+            f"select {named} as title, case when event_type = 'opened' and is_machine_open"
+            " then 'opened_by_machine' else event_type end as what, count(*) as events"
             " from email_events join email_campaigns using (campaign_id)"
+            " join email_lists on email_lists.list_id = email_events.list_id"
             f" where visible_at <= timestamp '{LAST_DAY}' and event_type <> 'delivered' group by all",
         )
     }

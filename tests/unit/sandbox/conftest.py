@@ -78,6 +78,15 @@ class Client:
         url = f"{self.setting('mailchimp', 'BASE_URL')}/3.0{path}"
         return self.session.get(url, params=params, auth=auth, timeout=60)
 
+    def shop_mail(self, path: str, **params: Any) -> requests.Response:
+        """Get a collection of the shop's mail API."""
+        headers = {
+            "Authorization": f"Klaviyo-API-Key {self.setting('klaviyo', 'API_KEY')}",
+            "revision": "2026-07-15",
+        }
+        url = f"{self.setting('klaviyo', 'BASE_URL')}/api/{path}"
+        return self.session.get(url, params=params, headers=headers, timeout=60)
+
     def crm(self, path: str, body: Any = None, **params: Any) -> requests.Response:
         """Get a path of the CRM, or post a body to it."""
         headers = {"Authorization": f"Bearer {self.setting('hubspot', 'ACCESS_TOKEN')}"}
@@ -110,6 +119,12 @@ class Client:
         answer = self.session.request(method, f"{self.base}/_sandbox/{path}", json=body, timeout=60)
         answer.raise_for_status()
         return answer.json()
+
+
+def mailed(company: Company, mailer: str, table: str) -> list[dict[str, Any]]:
+    """The rows of a table of mail that one of the two tools holds."""
+    lists = {row["list_id"] for row in company.tables["email_lists"].to_pylist() if row["mailer"] == mailer}
+    return [row for row in company.tables[table].to_pylist() if row["list_id"] in lists]
 
 
 @pytest.fixture(scope="session")

@@ -31,6 +31,7 @@ def test_every_vendor_offers_what_the_app_needs() -> None:
         "ga4",
         "google_ads",
         "hubspot",
+        "klaviyo",
         "linkedin_ads",
         "mailchimp",
         "meta_ads",

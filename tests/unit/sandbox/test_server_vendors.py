@@ -10,6 +10,7 @@ import base64
 import gzip
 import hashlib
 import json
+import threading
 from collections import Counter
 from datetime import timedelta
 from typing import Any
@@ -19,9 +20,9 @@ import requests
 
 from sandbox.company import Company
 from sandbox.company.restatement import restated
-from sandbox.servers import ga4, google_ads, hubspot, mailchimp, stripe
+from sandbox.servers import ga4, google_ads, hubspot, klaviyo, mailchimp, stripe
 from sandbox.world import World, parse_instant
-from tests.unit.sandbox.conftest import AS_OF, Client
+from tests.unit.sandbox.conftest import AS_OF, Client, mailed
 
 NOW = parse_instant(AS_OF).replace(tzinfo=None)
 DAILY = (
@@ -51,6 +52,7 @@ def test_each_vendor_refuses_a_wrong_token_in_its_own_words(client: Client) -> N
         "google_ads": ("POST", "/v25/customers/4815162342/googleAds:search"),
         "ga4": ("GET", f"/storage/v1/b/{ga4.BUCKET}/o"),
         "mailchimp": ("GET", "/3.0/lists"),
+        "klaviyo": ("GET", "/api/metrics"),
         "hubspot": ("GET", "/crm/v3/objects/contacts"),
         "stripe": ("GET", "/v1/customers"),
     }
@@ -58,6 +60,7 @@ def test_each_vendor_refuses_a_wrong_token_in_its_own_words(client: Client) -> N
         "google_ads": lambda body: body["error"]["status"] == "UNAUTHENTICATED",
         "ga4": lambda body: body["error"]["status"] == "UNAUTHENTICATED",
         "mailchimp": lambda body: body["title"] == "API Key Invalid" and body["status"] == 401,
+        "klaviyo": lambda body: body["errors"][0]["code"] == "not_authenticated",
         "hubspot": lambda body: body["category"] == "INVALID_AUTHENTICATION" and body["correlationId"],
         "stripe": lambda body: "Invalid API Key" in body["error"]["message"],
     }
@@ -359,7 +362,7 @@ def _mails(client: Client, path: str, key: str, **params: Any) -> list[Any]:
 
 
 def test_mail_reports_agree_with_the_events_of_every_recipient(client: Client, company: Company) -> None:
-    events = [row for row in company.tables["email_events"].to_pylist() if row["visible_at"] <= NOW]
+    events = [row for row in mailed(company, "business", "email_events") if row["visible_at"] <= NOW]
     wanted = Counter((row["campaign_id"], row["event_type"]) for row in events)
     assert client.mail("/reports").json()["total_items"] == len({row["campaign_id"] for row in events})
     seen: Counter[tuple[str, str]] = Counter()
@@ -415,6 +418,157 @@ def test_email_activity_since_gives_the_later_events_only(client: Client) -> Non
     assert set(later) <= set(acts)
     assert {act for act in acts if act > since} <= set(later)
     assert min(later) >= since
+
+
+# ---------------------------------------------------------------------------------------------------- Klaviyo
+
+
+def _shop_mail(client: Client, path: str, **params: Any) -> list[Any]:
+    found: list[Any] = []
+    answer = client.shop_mail(path, **params)
+    while True:
+        found += answer.json()["data"]
+        following = answer.json()["links"].get("next")
+        if following is None:
+            return found
+        answer = client.session.get(following, headers=dict(answer.request.headers), timeout=60)
+
+
+def _of_metric(client: Client, name: str, more: str = "", **params: Any) -> list[Any]:
+    wanted = f'and(equals(metric_id,"{klaviyo.metric_id(name)}"){more})'
+    return _shop_mail(client, "events", filter=wanted, **{"page[size]": 150, **params})
+
+
+def test_shop_mail_tells_each_event_of_every_recipient_once(client: Client, company: Company) -> None:
+    events = [row for row in mailed(company, "shop", "email_events") if row["visible_at"] <= NOW]
+    wanted = Counter(row["event_type"] for row in events)
+    told = {
+        name: _of_metric(client, name)
+        for name in (
+            "Received Email",
+            "Bounced Email",
+            "Opened Email",
+            "Clicked Email",
+            "Marked Email as Spam",
+        )
+    }
+    ids = [event["id"] for found in told.values() for event in found]
+    assert len(ids) == len(set(ids))
+    # What bounced was not received.
+    assert len(told["Received Email"]) + len(told["Bounced Email"]) == wanted["sent"] > 500
+    assert len(told["Bounced Email"]) == wanted["bounced"] > 0
+    assert len(told["Clicked Email"]) == wanted["clicked"] > 0
+    assert len(told["Marked Email as Spam"]) == wanted["complained"]
+    machine = [event["attributes"]["event_properties"]["machine_open"] for event in told["Opened Email"]]
+    assert Counter(machine) == Counter(
+        row["is_machine_open"] for row in events if row["event_type"] == "opened"
+    )
+    profiles = {profile["id"] for profile in _shop_mail(client, "profiles", **{"page[size]": 100})}
+    assert {event["relationships"]["profile"]["data"]["id"] for event in told["Received Email"]} <= profiles
+    business = {row["email"] for row in mailed(company, "business", "email_members")}
+    sent_to = {
+        event["attributes"]["event_properties"]["Recipient Email Address"] for event in told["Received Email"]
+    }
+    assert not sent_to & business
+
+
+def test_shop_mail_names_campaign_and_flow_of_each_message(client: Client) -> None:
+    campaigns = client.shop_mail(
+        "campaigns", filter="equals(messages.channel,'email')", include="campaign-messages"
+    ).json()
+    messages = {message["id"] for message in campaigns["included"]}
+    assert len(messages) == len(campaigns["data"]) > 0
+    flows = {flow["id"]: flow["attributes"]["name"] for flow in client.shop_mail("flows").json()["data"]}
+    assert {name.rpartition(" ")[2] for name in flows.values()} == {"Welcome", "Reminder"}
+    kinds = Counter()
+    for event in _of_metric(client, "Received Email"):
+        properties = event["attributes"]["event_properties"]
+        kinds["flow" if properties.get("$flow") in flows else "campaign"] += 1
+        assert (properties.get("$flow") in flows) != (properties["$message"] in messages)
+    assert set(kinds) == {"flow", "campaign"}
+
+
+def test_consent_is_told_once_by_shop_mail_and_for_its_own_people(client: Client, company: Company) -> None:
+    answers = [row for row in company.tables["consent_events"].to_pylist() if row["mailer"] == "shop"]
+    granted = _of_metric(client, "Subscribed to Email Marketing")
+    assert len(granted) == sum(row["state"] == "granted" and row["visible_at"] <= NOW for row in answers) > 0
+    left = _of_metric(client, "Unsubscribed from Email Marketing")
+    by_mail = {row["event_id"] for row in mailed(company, "shop", "email_events") if row["visible_at"] <= NOW
+               and row["event_type"] == "unsubscribed"}  # fmt: skip
+    assert {event["id"] for event in left if "$message" in event["attributes"]["event_properties"]} == by_mail
+    people = [event["relationships"]["profile"]["data"]["id"] for event in left]
+    assert len(people) == len(set(people))
+
+
+def test_shop_mail_filters_sorts_and_cuts_fields(client: Client) -> None:
+    everything = _of_metric(client, "Opened Email", sort="datetime")
+    moments = [event["attributes"]["datetime"] for event in everything]
+    assert moments == sorted(moments)
+    middle = moments[len(moments) // 2]
+    later = _of_metric(client, "Opened Email", f",greater-or-equal(datetime,{middle})", sort="-datetime")
+    assert [event["attributes"]["datetime"] for event in later] == sorted(
+        (moment for moment in moments if moment >= middle), reverse=True
+    )
+    slim = client.shop_mail(
+        "profiles", **{"fields[profile]": "email,subscriptions.email.marketing.consent", "page[size]": 3,
+                       "additional-fields[profile]": "subscriptions"}
+    ).json()  # fmt: skip
+    assert len(slim["data"]) == 3
+    for profile in slim["data"]:
+        assert set(profile["attributes"]) == {"email", "subscriptions"}
+        assert set(profile["attributes"]["subscriptions"]["email"]["marketing"]) == {"consent"}
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "parameter"),
+    [
+        ("campaigns", {}, "filter"),
+        ("events", {"filter": "equals(nothing,'x')"}, "filter"),
+        ("events", {"filter": "equals(metric_id"}, "filter"),
+        ("events", {"page[size]": "1001"}, "page[size]"),
+        ("profiles", {"page[size]": "101"}, "page[size]"),
+        ("profiles", {"fields[profile]": "shoe_size"}, "fields[profile]"),
+        ("profiles", {"sort": "shoe_size"}, "sort"),
+        ("metrics", {"page[size]": "10"}, "page[size]"),
+        ("profiles", {"page[cursor]": "nonsense"}, "page[cursor]"),
+    ],
+)
+def test_shop_mail_refuses_what_it_does_not_know(
+    client: Client, path: str, params: dict[str, str], parameter: str
+) -> None:
+    answer = client.shop_mail(path, **params)
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["source"] == {"parameter": parameter}
+
+
+def test_shop_mail_counts_calls_per_path() -> None:
+    from sandbox.servers._answers import Refused
+
+    class Clock:
+        now = 1000.0
+
+    world = World.__new__(World)
+    world.lock = threading.RLock()
+    world._permanent = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(klaviyo.time, "monotonic", lambda: Clock.now)
+        for _ in range(3):
+            klaviyo._count(world, "flows")
+        with pytest.raises(Refused) as refused:
+            klaviyo._count(world, "flows")
+        assert refused.value.response.status_code == 429
+        assert refused.value.response.headers["Retry-After"] == "2"
+        assert klaviyo._count(world, "metrics")["RateLimit-Remaining"] == "9"  # a path of its own
+        for _ in range(19):
+            Clock.now += 1.5
+            for _ in range(3):
+                klaviyo._count(world, "flows")
+        Clock.now += 1.5
+        with pytest.raises(Refused) as refused:
+            klaviyo._count(world, "flows")
+        assert 25 < int(refused.value.response.headers["Retry-After"]) < 35
+        Clock.now += 35
+        klaviyo._count(world, "flows")
 
 
 # ---------------------------------------------------------------------------------------------------- HubSpot

@@ -20,7 +20,17 @@ from sandbox.company import generate
 from sandbox.environment import environment
 
 AS_OF = datetime(2026, 7, 1, 3, tzinfo=UTC)
-SYSTEMS = ("ecb", "ga4", "google_ads", "hubspot", "linkedin_ads", "mailchimp", "meta_ads", "stripe")
+SYSTEMS = (
+    "ecb",
+    "ga4",
+    "google_ads",
+    "hubspot",
+    "klaviyo",
+    "linkedin_ads",
+    "mailchimp",
+    "meta_ads",
+    "stripe",
+)
 
 
 @dataclass
@@ -182,6 +192,34 @@ def test_recipients_and_their_actions_are_what_the_reports_count(world: World) -
     ).fetchall()[0]
     assert held == reported
     assert held[1] > 0
+
+
+def test_the_events_of_both_mail_tools_are_the_company_s(world: World) -> None:
+    wanted = world.sql.execute(
+        """select count(*) filter (event_type = 'sent'), count(*) filter (event_type = 'opened'),
+            count(*) filter (event_type = 'clicked'), count(*) filter (event_type = 'bounced'),
+            count(*) filter (event_type = 'unsubscribed'), count(*) filter (event_type = 'complained')
+        from company_email_events where visible_at <= timestamp '2026-07-01 03:00'"""
+    ).fetchall()[0]
+    held = world.sql.execute(
+        """with shop as (
+            select name, message_id from raw_klaviyo.events join raw_klaviyo.metrics using (metric_id)
+        )
+
+        select
+            (select sum(emails_sent) from raw_mailchimp.reports)
+                + count(*) filter (name in ('Received Email', 'Bounced Email')),
+            (select sum(opens_total) from raw_mailchimp.reports) + count(*) filter (name = 'Opened Email'),
+            (select sum(clicks_total) from raw_mailchimp.reports) + count(*) filter (name = 'Clicked Email'),
+            (select sum(hard_bounces + soft_bounces) from raw_mailchimp.reports)
+                + count(*) filter (name = 'Bounced Email'),
+            (select sum(unsubscribed) from raw_mailchimp.reports)
+                + count(*) filter (name = 'Unsubscribed from Email Marketing' and message_id is not null),
+            (select sum(abuse_reports) from raw_mailchimp.reports)
+                + count(*) filter (name = 'Marked Email as Spam')
+        from shop"""
+    ).fetchall()[0]
+    assert held == wanted
 
 
 def test_records_merges_and_deletions_are_the_company_s(world: World) -> None:

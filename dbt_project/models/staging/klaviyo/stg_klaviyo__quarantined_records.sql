@@ -1,0 +1,3 @@
+{{ config(enabled=provides('klaviyo', 'quarantined_records')) }}
+
+{{ refused_records('klaviyo') }}
