@@ -1,6 +1,6 @@
 # Every target makes its own environment first. `make demo` and `make test` are all that a newcomer needs.
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak test-peers bench compare dev lint format clean lock
+.PHONY: help demo test soak test-peers test-postgres bench compare dev lint format clean lock
 SHELL := /bin/sh
 
 py := .venv/bin/python
@@ -27,6 +27,9 @@ soak: .venv/.complete ## sixty simulated days, one run a day, against one full r
 
 test-peers: .venv-peers/.complete ## attribution against public libraries, which are installed beside the environment
 	@.venv-peers/bin/python -m pytest -m peers tests/reference
+
+test-postgres: .venv/.complete ## publishing to a PostgreSQL server, which the tests start (Debian: apt-get install postgresql)
+	@$(py) -m pytest -m postgres tests/outlets
 
 bench: .venv-peers/.complete ## speed and memory against peers, side by side; writes docs/benchmarks.md (about an hour)
 	@.venv-peers/bin/python -m pytest -m bench -s --timeout 7200 tests/benchmarks

@@ -23,7 +23,7 @@ import yaml
 
 from ingestion.privacy import PSEUDONYM
 from ingestion.settings import PROJECT_ROOT, Paths, read_dotenv
-from orchestration import receivers
+from orchestration import postgres, receivers
 from orchestration.errors import Problem, one_line
 from orchestration.receivers import Notice, Receiver, deliver
 
@@ -356,7 +356,8 @@ def clean(text: str) -> str:
     secrets = [
         value
         for name, value in known.items()
-        if len(value) > 5 and (name in receivers.SECRETS or _SECRET_NAME.search(name.upper()))
+        if len(value) > 5
+        and (name in (*receivers.SECRETS, postgres.ADDRESS) or _SECRET_NAME.search(name.upper()))
     ]
     text = PSEUDONYM.sub("[person]", redact(" ".join(text.split()), tuple(secrets)))
     return one_line(Exception(_PHONE.sub("[telephone number]", text)), 500)

@@ -146,9 +146,8 @@ def backfill(
 @app.command()
 def publish() -> None:
     """Publish the last build again, if all its checks passed."""
-    from ingestion.settings import read_settings
     from ingestion.warehouse import connect
-    from orchestration import publication
+    from orchestration import outlets, publication
     from orchestration.errors import Problem
     from orchestration.resources import locked
 
@@ -158,9 +157,7 @@ def publish() -> None:
             raise Problem("There is nothing to publish: no mart has been built yet. Run `funnelhouse run`.")
         connection = connect(paths)
         try:
-            done = publication.publish(
-                connection, paths.published, parquet=bool(read_settings(paths).get("publish_parquet"))
-            )
+            done = publication.publish(connection, paths.published, outlets.configured(paths))
         finally:
             connection.close()
     typer.echo(f"Published {len(done.rows)} tables, {done.bytes / 1e6:.1f} MB: {done.path}")

@@ -11,14 +11,16 @@ publishes the same content again.
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestration import ledger
 from orchestration.errors import Problem, one_line
+
+if TYPE_CHECKING:
+    from orchestration.outlets import Outlet
 
 SCHEMAS = ("core", "attribution", "funnel", "retention", "trust")
 STORAGE_VERSION = "v1.2.0"
@@ -57,7 +59,7 @@ def write_database(
     rows: dict[str, int] = {}
     try:
         connection.execute(
-            f"attach '{_quoted(temporary)}' as publication (storage_version '{STORAGE_VERSION}')"
+            f"attach '{quoted(temporary)}' as publication (storage_version '{STORAGE_VERSION}')"
         )
         try:
             for schema in dict.fromkeys(schema for schema, _ in tables):
@@ -71,9 +73,9 @@ def write_database(
         finally:
             connection.execute("detach publication")
         temporary.chmod(0o444)
-        _flush(temporary)
+        flush(temporary)
         temporary.replace(target)
-        _flush(target.parent)
+        flush(target.parent)
     except Exception as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) or "space" in str(error).lower():
@@ -82,37 +84,18 @@ def write_database(
     return rows
 
 
-def write_parquet(connection: Any, folder: Path, run_id: str) -> None:
-    """Write the same tables as Parquet files and point the link `folder` at them by one atomic rename."""
-    target = folder.parent / f"{folder.name}-{run_id}"
-    shutil.rmtree(target, ignore_errors=True)
-    for schema, table in candidate_tables(connection):
-        path = target / schema / f"{table}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection.execute(
-            f"""copy "{schema}"."{table}" to '{_quoted(path)}' (format parquet, compression zstd)"""
-        )
-        _flush(path)
-    link = folder.parent / f".publishing-{os.getpid()}.link"
-    link.unlink(missing_ok=True)
-    link.symlink_to(target.name)
-    link.replace(folder)
-    _flush(folder.parent)
-    for old in folder.parent.glob(f"{folder.name}-*"):
-        if old != target and old.is_dir():
-            shutil.rmtree(old, ignore_errors=True)
-
-
 def publish(
     connection: Any,
     target: Path,
-    parquet: bool = False,
+    outlets: Sequence[Outlet] = (),
     on_table: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Published:
-    """Publish the last build if all its blocking checks passed, then advance the batch mark.
+    """Publish the last build if all its blocking checks passed, advance the batch mark, then write the
+    outlets.
 
     Raises:
-        Problem: there is no build that passed; the published file stays as it is.
+        Problem: there is no build that passed, and the published file stays as it is; or an outlet failed,
+            and keeps what it had, while the published file is new.
     """
     ledger.prepare(connection)
     build = ledger.last_build(connection)
@@ -124,9 +107,17 @@ def publish(
             "Mend the cause that `funnelhouse run` named and run again."
         )
     rows = write_database(connection, target, on_table)
-    if parquet:
-        write_parquet(connection, target.parent / "parquet", build.run_id)
     ledger.mark_published(connection, build)
+    failures = []
+    for outlet in outlets:
+        try:
+            outlet.write(connection, build.run_id, on_table)
+        except Problem as error:
+            failures.append(f"Publishing to {outlet.name} failed, {error}")
+    if failures:
+        raise Problem(
+            f"{' '.join(failures)} (The published file itself is new; `funnelhouse publish` tries again.)"
+        )
     return Published(target, build.run_id, rows, target.stat().st_size)
 
 
@@ -136,11 +127,11 @@ def remove_leftovers(folder: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
-def _quoted(path: Path) -> str:
+def quoted(path: Path) -> str:
     return str(path).replace("'", "''")
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """fsync a file or a folder."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -17,8 +17,7 @@ from dagster import (
 )
 
 from ingestion.errors import FunnelhouseError
-from ingestion.settings import read_settings
-from orchestration import publication
+from orchestration import outlets, publication
 from orchestration.progress import report
 from orchestration.resources import WRITER_POOL, House
 
@@ -51,7 +50,7 @@ def build_publish_asset(marts: Sequence[AssetKey]) -> AssetsDefinition:
                 done = publication.publish(
                     connection,
                     paths.published,
-                    parquet=bool(read_settings(paths).get("publish_parquet")),
+                    outlets.configured(paths),
                     on_table=lambda name, number, total: report(PHASE, name, number, total),
                 )
         except FunnelhouseError as error:

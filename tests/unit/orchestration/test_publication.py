@@ -17,6 +17,7 @@ import pytest
 
 from orchestration import ledger, publication
 from orchestration.errors import Problem
+from orchestration.outlets import Parquet
 
 AS_OF = dt.datetime(2026, 7, 1, 3)
 TABLES = ("core.orders", "attribution.credits", "trust.totals")
@@ -108,17 +109,45 @@ def test_publishing_twice_gives_the_same_content(tmp_path: Path) -> None:
 
 
 def test_parquet_is_swapped_by_one_link(tmp_path: Path) -> None:
+    target, folder = tmp_path / "published" / "funnelhouse.duckdb", tmp_path / "published" / "parquet"
+    editions = []
+    for version in (1, 2, 2, 3):  # an edition may be published twice
+        connection = make_candidate(tmp_path / "warehouse.duckdb", version)
+        publication.publish(connection, target, [Parquet(folder)])
+        connection.close()
+        assert folder.is_symlink()
+        found = duckdb.sql(f"select distinct version from '{folder}/core/orders.parquet'").fetchall()
+        assert found == [(version,)]
+        editions.append(folder.resolve())
+    assert len(set(editions)) == 4
+    kept = {path for path in folder.parent.iterdir() if path.is_dir() and not path.is_symlink()}
+    assert kept == set(editions[-2:])  # whoever was still reading the one before may finish
+
+
+def test_an_outlet_that_fails_keeps_what_it_had_while_the_file_is_new(tmp_path: Path) -> None:
+    target, folder = tmp_path / "published" / "funnelhouse.duckdb", tmp_path / "published" / "parquet"
     connection = make_candidate(tmp_path / "warehouse.duckdb", 1)
-    folder = tmp_path / "published" / "parquet"
-    publication.publish(connection, tmp_path / "published" / "funnelhouse.duckdb", parquet=True)
-    assert folder.is_symlink()
-    count = duckdb.sql(f"select count(*) from '{folder}/core/orders.parquet'").fetchall()
-    assert count == [(1000,)]
+    publication.publish(connection, target, [Parquet(folder)])
     connection.close()
     connection = make_candidate(tmp_path / "warehouse.duckdb", 2)
-    publication.publish(connection, tmp_path / "published" / "funnelhouse.duckdb", parquet=True)
+    connection.execute("create view trust.broken as select error('no such row') as id")
+    with pytest.raises(duckdb.Error):
+        publication.publish(connection, target, [Parquet(folder)])
+    assert read_versions(target) == {1}
+    connection.execute("drop view trust.broken")
+
+    class Full:
+        name = "elsewhere"
+
+        def write(self, *_: object) -> None:
+            raise Problem("the disk is full.")
+
+    with pytest.raises(Problem, match="Publishing to elsewhere failed, the disk is full") as failed:
+        publication.publish(connection, target, [Full(), Parquet(folder)])
+    assert "the published file itself is new" in str(failed.value).lower()
+    assert read_versions(target) == {2}
     assert duckdb.sql(f"select distinct version from '{folder}/core/orders.parquet'").fetchall() == [(2,)]
-    assert len([path for path in folder.parent.iterdir() if path.is_dir()]) == 2  # the link and its target
+    assert ledger.last_publication(connection).run_id == "run-2"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
