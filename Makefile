@@ -1,6 +1,6 @@
 # Every target makes its own environment first. `make demo` and `make test` are all that a newcomer needs.
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak test-peers test-postgres bench compare dev lint format clean lock
+.PHONY: help demo test test-browser soak test-peers test-postgres bench compare dev dashboard lint format clean lock
 SHELL := /bin/sh
 
 py := .venv/bin/python
@@ -18,6 +18,9 @@ demo: .venv/.complete ## the whole flow on the simulated company: sandbox, extra
 
 test: .venv/.complete ## all tests (about ten minutes at most, no network, no credentials)
 	@$(py) -m pytest -n 2 --dist loadgroup
+
+test-browser: .venv/.complete ## the dashboard in Chromium: every page and filter, figures against SQL, pictures
+	@$(py) -m pytest -m browser tests/browser
 
 soak: .venv/.complete ## sixty simulated days, one run a day, against one full run at the end
 	@$(py) -m pytest -m soak tests/integration/test_simulated_days.py
@@ -39,6 +42,9 @@ compare: .venv/.complete ## attribution models against the simulated company's t
 
 dev: .venv/.complete ## the Dagster UI on 127.0.0.1:3000, on the data folder that `make demo` filled
 	@$(funnelhouse) dev
+
+dashboard: .venv/.complete ## the dashboard on 127.0.0.1:8501, on what the data folder has published
+	@$(funnelhouse) dashboard
 
 lint: .venv/.complete ## ruff, mypy, sqlfluff, Dagster's own validation
 	@$(py) -m ruff check .

@@ -147,7 +147,7 @@ def backfill(
 def publish() -> None:
     """Publish the last build again, if all its checks passed."""
     from ingestion.warehouse import connect
-    from orchestration import outlets, publication
+    from orchestration import outlets, publication, transform
     from orchestration.errors import Problem
     from orchestration.resources import locked
 
@@ -157,7 +157,12 @@ def publish() -> None:
             raise Problem("There is nothing to publish: no mart has been built yet. Run `funnelhouse run`.")
         connection = connect(paths)
         try:
-            done = publication.publish(connection, paths.published, outlets.configured(paths))
+            done = publication.publish(
+                connection,
+                paths.published,
+                outlets.configured(paths),
+                descriptions=transform.descriptions(paths),
+            )
         finally:
             connection.close()
     typer.echo(f"Published {len(done.rows)} tables, {done.bytes / 1e6:.1f} MB: {done.path}")
@@ -196,6 +201,30 @@ def dev(
     runs.install_instance(paths)
     with demonstration.company_of(paths, make_console()):
         raise typer.Exit(demonstration.serve_ui(port))
+
+
+@app.command()
+def dashboard(
+    port: Annotated[int, typer.Option(help="Port of the dashboard on 127.0.0.1.")] = 8501,
+) -> None:
+    """Open the dashboard on what this data folder has published; it reads nothing else."""
+    import subprocess
+
+    from dashboard import launch
+
+    paths = _paths()
+    if not paths.published.is_file():
+        typer.echo(
+            f"Nothing is published in {paths.data_dir} yet: `make demo` or `funnelhouse run` fills it."
+        )
+    typer.echo(f"The dashboard answers on http://127.0.0.1:{port} (Ctrl-C stops it).")
+    try:
+        done = subprocess.run(
+            launch.command(port), cwd=launch.FOLDER, env=launch.environment(paths.data_dir), check=False
+        )
+    except KeyboardInterrupt:
+        return
+    raise typer.Exit(done.returncode)
 
 
 @app.command()

@@ -68,7 +68,9 @@ def run_once(
         connection = connect(paths)
         try:
             ledger.mark_passed(connection, started)
-            published = publication.publish(connection, paths.published)
+            published = publication.publish(
+                connection, paths.published, descriptions=transform.descriptions(paths)
+            )
         finally:
             connection.close()
     return Outcome(run_id, loads, built, started.is_full_refresh, published)

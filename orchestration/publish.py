@@ -17,7 +17,7 @@ from dagster import (
 )
 
 from ingestion.errors import FunnelhouseError
-from orchestration import outlets, publication
+from orchestration import outlets, publication, transform
 from orchestration.progress import report
 from orchestration.resources import WRITER_POOL, House
 
@@ -52,6 +52,7 @@ def build_publish_asset(marts: Sequence[AssetKey]) -> AssetsDefinition:
                     paths.published,
                     outlets.configured(paths),
                     on_table=lambda name, number, total: report(PHASE, name, number, total),
+                    descriptions=transform.descriptions(paths),
                 )
         except FunnelhouseError as error:
             raise Failure(description=str(error), allow_retries=False) from error

@@ -180,6 +180,25 @@ def _project_stamp(paths: Paths) -> str:
     return json.dumps([_stamp(), variables(paths), str(paths.warehouse)], sort_keys=True, default=str)
 
 
+def descriptions(paths: Paths) -> dict[str, str]:
+    """What the models' yml says about tables (`schema.table`) and columns (`schema.table.column`), by the
+    manifest of the last parse; {} before one.
+    """
+    try:
+        manifest = json.loads(manifest_path(paths).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    found = {}
+    for node in manifest["nodes"].values():
+        if node["resource_type"] != "model":
+            continue
+        table = f"{node['schema']}.{node.get('alias') or node['name']}"
+        found[table] = node["description"]
+        for name, column in node["columns"].items():
+            found[f"{table}.{name}"] = column["description"]
+    return {name: " ".join(text.split()) for name, text in found.items() if text.strip()}
+
+
 def build(
     paths: Paths,
     *,

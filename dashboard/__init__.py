@@ -1,0 +1,6 @@
+"""What people look at: a Streamlit application on 127.0.0.1 that reads the published file and nothing else.
+
+One page a question in `pages/`; what pages share stands beside it: `data` (queries), `filters` (what is
+chosen, kept in the address), `components` (figures, panels, tables, downloads), `charts` (the one theme),
+`formats`. No definition is written here: they come with the published file, from the models' descriptions.
+"""

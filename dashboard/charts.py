@@ -1,0 +1,207 @@
+"""How charts look: one theme for light and dark, colours that colour-blind people can tell apart (after
+Okabe and Ito), no decoration.
+
+Names from the data reach plotly only through `text()`: plotly reads a subset of HTML in labels, and a
+campaign may be called anything.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from dashboard import data, formats
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours on one background."""
+
+    series: tuple[str, ...]
+    ink: str
+    muted: str
+    grid: str
+    surface: str
+    accent: str
+    good: str
+    bad: str
+    warn: str
+    neutral: str
+    scale: tuple[str, ...]  # little to much
+
+
+LIGHT = Theme(
+    series=("#0b6aa8", "#e08a00", "#008f6b", "#b8508a", "#3aa0dc", "#c4501a", "#8a7a12", "#5b6675"),
+    ink="#1c2430", muted="#5b6675", grid="#e6e9ee", surface="#ffffff", accent="#0b6aa8",
+    good="#0b6aa8", bad="#c4501a", warn="#a86600", neutral="#a9b2bd",
+    scale=("#eef5fa", "#bcdcf0", "#7fbbe0", "#3f94c9", "#0b6aa8", "#073f66"),
+)  # fmt: skip
+DARK = Theme(
+    series=("#56b4e9", "#f0a830", "#2fc39b", "#dd8fba", "#2f8fd0", "#f0773f", "#d8c94a", "#98a4b3"),
+    ink="#e4e8ee", muted="#9aa5b3", grid="#2a313b", surface="#1a2029", accent="#56b4e9",
+    good="#56b4e9", bad="#f0773f", warn="#f0a830", neutral="#5d6876",
+    scale=("#1d2a36", "#1f4560", "#226a97", "#3191cb", "#64baec", "#b9e0f8"),
+)  # fmt: skip
+FONT = '"Source Sans", "Source Sans 3", "Source Sans Pro", system-ui, sans-serif'
+CONFIG = {"displayModeBar": False, "responsive": True, "scrollZoom": False, "doubleClick": False}
+GREY_CHANNELS = ("(unattributed)", "(not set)", "Unassigned", "Other")
+
+
+def theme() -> Theme:
+    """The theme of the browser that asks."""
+    return DARK if st.context.theme.type == "dark" else LIGHT
+
+
+def text(value: Any, length: int = 28) -> str:
+    """A name from the data as plotly shows it letter by letter: no markup, no placeholder, not too long."""
+    short = formats.shorten(formats.NOTHING if value is None else value, length)
+    escaped = short.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return escaped.replace("%{", "% {").replace("$", "&#36;")
+
+
+def colours(names: Sequence[str]) -> dict[str, str]:
+    """A colour a name, the same on every chart with the same names; what is no real channel is grey."""
+    chosen, found = theme(), {}
+    for name in names:
+        if name in GREY_CHANNELS:
+            found[name] = chosen.neutral
+        else:
+            number = sum(other not in GREY_CHANNELS for other in found)
+            found[name] = chosen.series[number % len(chosen.series)]
+    return found
+
+
+def figure(height: int = 280, legend: bool = False, **layout: Any) -> go.Figure:
+    """An empty chart in the theme; `layout` goes to plotly's update_layout."""
+    chosen = theme()
+    small = {"color": chosen.muted, "size": 12}
+    axis = {
+        "gridcolor": chosen.grid,
+        "zerolinecolor": chosen.neutral,
+        "linecolor": chosen.grid,
+        "automargin": True,
+        "tickfont": small,
+        "title": {"font": small},
+        "ticks": "",
+        "fixedrange": True,
+    }
+    made = go.Figure()
+    made.update_layout(
+        template="none",
+        height=height,
+        margin={"l": 8, "r": 12, "t": 30 if legend else 8, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": FONT, "size": 12, "color": chosen.ink},
+        colorway=list(chosen.series),
+        xaxis={**axis, "showgrid": False},
+        yaxis=axis,
+        showlegend=legend,
+        legend={
+            "orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom",
+            "font": {"size": 12, "color": chosen.ink}, "itemclick": False, "itemdoubleclick": False,
+        },
+        hoverlabel={
+            "bgcolor": chosen.surface, "bordercolor": chosen.neutral,
+            "font": {"family": FONT, "size": 12, "color": chosen.ink}, "align": "left",
+        },
+        bargap=0.28,
+        dragmode=False,
+        separators=".,",
+    )  # fmt: skip
+    made.update_layout(**layout)
+    return made
+
+
+def show(made: go.Figure, key: str, alt: str) -> None:
+    """Draw a chart. `alt` says in one sentence what it shows, for those who cannot see it."""
+    st.plotly_chart(made, theme=None, config=CONFIG, key=f"chart_{key}", alt=alt)
+
+
+def written(values: Sequence[Any], kind: str) -> list[str]:
+    """Values as texts for labels and hovers."""
+    currency = data.settings().currency if kind.startswith("money") else ""
+    return [formats.write(value, kind, currency) for value in values]
+
+
+def horizontal_bars(
+    rows: Sequence[Mapping[str, Any]],
+    name: str,
+    value: str,
+    kind: str = "number",
+    colour: str | None = None,
+    row_height: int = 26,
+    length: int = 24,
+) -> go.Figure:
+    """One bar a row, the first on top, the value written at its end."""
+    chosen = theme()
+    values = [row[value] for row in rows]
+    made = figure(height=max(3, len(rows)) * row_height + 28)
+    made.add_bar(
+        orientation="h",
+        y=list(range(len(rows))),
+        x=values,
+        text=written(values, kind),
+        textposition="outside",
+        cliponaxis=False,
+        textfont={"color": chosen.ink},
+        marker={"color": colour or chosen.accent},
+        customdata=[text(row[name], 80) for row in rows],
+        hovertemplate="%{customdata}<br>%{text}<extra></extra>",
+    )
+    made.update_yaxes(
+        tickmode="array",
+        tickvals=list(range(len(rows))),
+        ticktext=[text(row[name], length) for row in rows],
+        autorange="reversed",
+        showgrid=False,
+        zeroline=False,
+        tickfont={"color": chosen.ink, "size": 12},
+    )
+    numbers = [number for number in values if not formats.is_missing(number)]
+    highest, lowest = max([0, *numbers]), min([0, *numbers])
+    room = (highest - lowest or 1) * 0.22  # for the written values
+    made.update_xaxes(visible=False, range=[lowest - (room if lowest < 0 else 0), highest + room])
+    return made
+
+
+def lines(
+    series: Mapping[str, tuple[Sequence[dt.date], Sequence[Any]]],
+    kind: str = "number",
+    height: int = 260,
+    area: bool = False,
+    colour_of: Mapping[str, str] | None = None,
+) -> go.Figure:
+    """One line a name over time; a single point is drawn as a point. `area` stacks them."""
+    made = figure(height=height, legend=len(series) > 1, hovermode="x unified")
+    palette = colour_of or colours(list(series))
+    for name, (days, values) in series.items():
+        made.add_scatter(
+            x=list(days),
+            y=list(values),
+            name=text(name, 24),
+            mode="lines+markers" if len(days) <= 2 else "lines",
+            line={"width": 2 if not area else 0.5, "color": palette[name]},
+            marker={"size": 7, "color": palette[name]},
+            stackgroup="all" if area else None,
+            text=written(values, kind),
+            hovertemplate="%{text}<extra>" + text(name, 40) + "</extra>",
+        )
+    made.update_yaxes(rangemode="tozero", nticks=5, **axis_format(kind))
+    made.update_xaxes(nticks=6, tickformat="%b %Y", hoverformat="%d %b %Y")
+    return made
+
+
+def axis_format(kind: str) -> dict[str, Any]:
+    """How an axis writes a kind of value."""
+    if kind == "percent":
+        return {"tickformat": ",.0%"}
+    if kind.startswith("money"):
+        symbol = formats.SYMBOLS.get(data.settings().currency, "")
+        return {"tickprefix": symbol.replace("$", "&#36;"), "tickformat": "~s"}
+    return {"tickformat": "~s" if kind in ("compact", "integer", "number") else ""}
