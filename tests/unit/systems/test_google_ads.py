@@ -150,3 +150,23 @@ def test_clicks_are_asked_for_day_by_day_and_not_beyond_what_is_kept(vendor: Ven
     days = [gaql for gaql in queries if "click_view" in gaql]
     assert len(days) == source.CLICK_DAYS
     assert "segments.date = '2026-03-17'" in days[0]
+    assert all(gaql.count("segments.date =") == 1 and "BETWEEN" not in gaql for gaql in days)
+
+
+def test_days_of_clicks_that_were_cut_off_are_read_again_while_the_api_has_them(
+    vendor: Vendor, context_of: Any
+) -> None:
+    rows_of(vendor, lambda gaql: [CUSTOMER] if "FROM customer" in gaql else [])
+    stored = {"clicks": {"2026-01-05": "", "2026-05-05": "", "2026-06-13": "x"}}
+    context = context_of("google_ads", entities=("ad_clicks",), stored_slices=stored)
+    done = [day for item in source.clicks(context) if isinstance(item, Done) for day in item.slices]
+    # The last stored day, two before it, and one because days end at different moments.
+    assert done == ["2026-05-05", "2026-06-10", "2026-06-11", "2026-06-12", "2026-06-13", "2026-06-14"]
+
+
+def test_a_backfill_of_clicks_reads_its_own_days(vendor: Vendor, context_of: Any) -> None:
+    rows_of(vendor, lambda gaql: [CUSTOMER] if "FROM customer" in gaql else [])
+    bounds = Bounds(date(2026, 3, 15), date(2026, 3, 18))
+    context = context_of("google_ads", entities=("ad_clicks",), bounds=bounds)
+    done = [day for item in source.clicks(context) if isinstance(item, Done) for day in item.slices]
+    assert done == ["2026-03-17", "2026-03-18"]

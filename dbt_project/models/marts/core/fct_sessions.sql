@@ -79,7 +79,8 @@ tagged_events as (
         utm_content,
         utm_term,
         click_id,
-        click_id_type
+        click_id_type,
+        page_url
     from {{ web_events }}
     where coalesce(utm_source, utm_medium, utm_campaign, click_id) is not null
 ),
@@ -93,7 +94,16 @@ tags as (
         events.utm_content,
         events.utm_term,
         events.click_id,
-        events.click_id_type
+        events.click_id_type,
+        -- A platform may put its campaign's id beside a click id that it reports to nobody.
+        coalesce(
+            {%- for name in var('campaign_id_parameters') %}
+            case
+                when events.page_url like '%{{ name }}=%' then {{ url_parameter('events.page_url', name) }}
+            end,
+            {%- endfor %}
+            cast(null as {{ text_type() }})
+        ) as campaign_number
     from tagged_events as events
     inner join sessions
         on events.session_id = sessions.session_id and events.event_number = sessions.tagged_event_number
@@ -118,6 +128,7 @@ gathered as (
         tags.click_id,
         tags.click_id_type,
         {{ matching_name('tags.utm_campaign') }} as campaign_key,
+        {{ matching_name('tags.campaign_number') }} as campaign_number_key,
         -- A referrer on the landing page's own site is no referrer.
         case
             when hosts.any_referrer_host is null or hosts.any_referrer_host = hosts.landing_host then null
@@ -141,17 +152,21 @@ matched as (
         referrer_categories.source_category as referrer_category,
         click_id_types.source as click_source,
         case
-            when coalesce(clicked.campaign_id, named.campaign_id) is not null then click_id_types.paid_medium
+            when coalesce(clicked.campaign_id, numbered.campaign_id, named.campaign_id) is not null
+                then click_id_types.paid_medium
             else click_id_types.free_medium
         end as click_medium,
-        coalesce(clicked.campaign_id, named.campaign_id) as matched_campaign_id,
-        coalesce(clicked.channel, named.channel) as campaign_channel,
-        coalesce(clicked.funnel_position, named.funnel_position) as campaign_funnel_position,
+        coalesce(clicked.campaign_id, numbered.campaign_id, named.campaign_id) as matched_campaign_id,
+        coalesce(clicked.channel, numbered.channel, named.channel) as campaign_channel,
+        coalesce(clicked.funnel_position, numbered.funnel_position, named.funnel_position)
+            as campaign_funnel_position,
         clicked.ad_id
     from gathered
     left join click_id_types on gathered.click_id_type = click_id_types.click_id_type
     left join campaign_keys as clicked
         on gathered.click_id_type = clicked.key_type and gathered.click_id = clicked.campaign_key
+    left join campaign_keys as numbered
+        on numbered.key_type = 'campaign' and gathered.campaign_number_key = numbered.campaign_key
     left join campaign_keys as named
         on named.key_type = 'campaign' and gathered.campaign_key = named.campaign_key
     left join source_categories as referrer_categories
