@@ -23,6 +23,7 @@ import duckdb
 import yaml
 
 from ingestion.errors import ConfigurationError
+from ingestion.files.places import Place, matches
 from ingestion.settings import canonical_entities
 
 FORMATS = {
@@ -132,13 +133,12 @@ class Group:
         names += [name for rule in self.filters for name in rule.uses]
         return tuple(dict.fromkeys(names))
 
-    def format_of(self, file: Path) -> str:
-        if self.format:
-            return self.format
-        return FORMATS[_extension(file)]
+    def format_of(self, name: str) -> str:
+        """csv, jsonl or parquet, of a file of that name."""
+        return self.format or FORMATS[_extension(name)]
 
-    def delimiter_of(self, file: Path) -> str:
-        return self.delimiter or ("\t" if _extension(file) == ".tsv" else ",")
+    def delimiter_of(self, name: str) -> str:
+        return self.delimiter or ("\t" if _extension(name) == ".tsv" else ",")
 
 
 @dataclass(frozen=True)
@@ -176,15 +176,15 @@ class Manifest:
             settings["as_of"] = self.as_of.strftime("%Y-%m-%d %H:%M:%S")
         return settings
 
-    def files_of(self, entity: str) -> list[tuple[str, Path, Group]]:
+    def files_of(self, entity: str) -> list[tuple[str, Place, Group]]:
         """(slice, file, group) of one entity, sorted by slice. The slice is the file's path below its glob's
         fixed folder's parent, so that it does not depend on where the drop lies."""
-        found: dict[str, tuple[Path, Group]] = {}
+        found: dict[str, tuple[Place, Group]] = {}
         for group in self.groups:
             if group.entity != entity:
                 continue
-            for name, file in _matches(self.file, group.pattern):
-                if group.format is None and _extension(file) not in FORMATS:
+            for name, file in matches(self.file, group.pattern):
+                if group.format is None and _extension(file.name) not in FORMATS:
                     raise ConfigurationError(
                         f"{self.file}: entities.{entity}: {file.name} has no known extension. Add "
                         "`format` (csv, jsonl, parquet)."
@@ -459,30 +459,5 @@ def _parts(node: Any) -> Iterator[dict[str, Any]]:
             yield from _parts(child)
 
 
-def _extension(file: PurePath) -> str:
-    name = file.name.lower().removesuffix(".gz")
-    return PurePath(name).suffix
-
-
-def _matches(manifest: Path, pattern: str) -> list[tuple[str, Path]]:
-    """(name, file) of a glob. Below the manifest the name is the relative path; elsewhere the path from the
-    first folder with a wildcard on, or the file's name."""
-    found = []
-    whole = manifest.parent / Path(pattern).expanduser()  # an absolute pattern stays absolute
-    fixed = Path(*_before_wildcard(whole.parts))
-    rest = Path(*whole.parts[len(fixed.parts) :])
-    for file in sorted(fixed.glob(str(rest))):
-        if not file.is_file() or file.name.startswith("."):
-            continue
-        base = manifest.parent if file.is_relative_to(manifest.parent) else fixed
-        found.append((file.relative_to(base).as_posix(), file))
-    return found
-
-
-def _before_wildcard(parts: tuple[str, ...]) -> list[str]:
-    fixed = []
-    for part in parts[:-1]:
-        if set(part) & set("*?["):
-            break
-        fixed.append(part)
-    return fixed
+def _extension(name: str) -> str:
+    return PurePath(name.lower().removesuffix(".gz")).suffix

@@ -7,18 +7,18 @@ read again.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import hashlib
 import io
 import json
-import re
+import sys
 import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -30,12 +30,15 @@ import pyarrow.parquet
 
 from ingestion.errors import ConfigurationError, SourceError
 from ingestion.files.manifest import OWN_ENTITIES, Group, Manifest, Mapped, read_manifest
+from ingestion.files.places import Place
 from ingestion.records import Column, JsonLines, Table, locked_down_duckdb
 from ingestion.settings import Connection, Setting, canonical_entities
 from ingestion.sources import GONE, Context, Done, Item, Page, Refused, Resource, System
 
 BLOCK = 16 << 20
 ROWS = 100_000
+BLANKS = (" ", "\u00a0", "\u202f")  # a thousands separator that looks like a blank is any of them
+_ASCII_LIKE = ("utf_8", "latin_1", "iso8859", "cp125", "ascii", "koi8", "mac")
 _NUMBERS = ("bigint", "double", "money", "rate")
 
 
@@ -80,7 +83,7 @@ def extract(entity: str, context: Context) -> Iterator[Item]:
     present = set()
     for name, file, group in manifest.files_of(entity):
         present.add(name)
-        checksum = _checksum(file, group)
+        checksum = hashlib.sha256(f"{group.fingerprint}{file.version()}".encode()).hexdigest()
         if stored.get(name) == checksum:
             continue
         reader = _FileReader(entity, name, file, group)
@@ -129,19 +132,11 @@ def make_system() -> System:
     )
 
 
-def _checksum(file: Path, group: Group) -> str:
-    digest = hashlib.sha256(group.fingerprint.encode())
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 # ---- one file
 
 
 class _FileReader:
-    def __init__(self, entity: str, slice_: str, file: Path, group: Group) -> None:
+    def __init__(self, entity: str, slice_: str, file: Place, group: Group) -> None:
         self.entity, self.slice, self.file, self.group = entity, slice_, file, group
         self._con = locked_down_duckdb()
         declared = (self._declared(column) for column in _columns(entity))
@@ -162,7 +157,7 @@ class _FileReader:
         return column
 
     def pages(self) -> Iterator[Item]:
-        kind = self.group.format_of(self.file)
+        kind = self.group.format_of(self.file.name)
         read = {"csv": self._csv, "jsonl": self._json_lines, "parquet": self._parquet}[kind]
         for theirs, lines in read():
             if theirs.num_rows:
@@ -173,17 +168,21 @@ class _FileReader:
     # -- reading: (their columns, line numbers)
 
     def _csv(self) -> Iterator[tuple[pa.Table, np.ndarray]]:
-        delimiter = self.group.delimiter_of(self.file)
+        delimiter = self.group.delimiter_of(self.file.name)
         names = self._header(delimiter)
         width = len(names)
+        starts = self._record_lines(delimiter)
+        if starts is not None and len(starts) < 2:
+            return  # nothing below the header, which pyarrow takes for an error where it lacks its line end
         invalid: list[int] = []
 
         def on_invalid(row: Any) -> str:
             # numbers of records, the header being number 1
             number = row.number if row.number is not None else -1
             invalid.append(number)
+            line = number if starts is None or not 0 < number <= len(starts) else int(starts[number - 1])
             self._bad.append(
-                (number, row.text, f"the line has {row.actual_columns} columns instead of {width}")
+                (line, row.text, f"the line has {row.actual_columns} columns instead of {width}")
             )
             return "skip"
 
@@ -214,22 +213,70 @@ class _FileReader:
             # - k
             shifts = np.sort(np.array(invalid, dtype=np.int64)) - 2 - np.arange(len(invalid))
             lines = numbers + 1 + np.searchsorted(shifts, numbers - 1, side="right")
+            if starts is not None:
+                lines = starts[np.minimum(lines, len(starts)) - 1]
             yield self._decoded(pa.Table.from_batches([batch]), lines)
 
+    def _record_lines(self, delimiter: str) -> np.ndarray | None:
+        """The line on which each record begins, the header's included; None where a record's number is its
+        line, as in most files."""
+        if self._is_a_record_a_line():
+            return None
+        csv.field_size_limit(sys.maxsize)
+        starts, line = [], 0
+        with self._text() as text:
+            rows = csv.reader(text, **self._dialect(delimiter))
+            for row in rows:
+                if row:
+                    starts.append(line + 1)
+                line = rows.line_num
+        return np.array(starts, dtype=np.int64)
+
+    def _is_a_record_a_line(self) -> bool:
+        """Whether there is no blank line and no line break within quotes, and anything below the header. In
+        columns: a parser's loop over each record takes ten times as long."""
+        encoding = codecs.lookup(self.group.encoding).name.replace("-", "_")
+        if not encoding.startswith(_ASCII_LIKE):
+            return False
+        quote = self.group.quote.encode()
+        lines = marks = 0
+        before = b"\n"
+        with self._stream() as stream:
+            while block := bytes(stream.read(BLOCK)):
+                edge = before + block[:2]
+                if any(blank in part for blank in (b"\n\n", b"\n\r\n") for part in (edge, block)):
+                    return False
+                ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == ord("\n"))
+                inside = np.full(len(ends), marks)
+                if quote and quote in block:
+                    found = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == quote[0])
+                    inside += np.searchsorted(found, ends)
+                    marks += len(found)
+                if (inside % 2).any():
+                    return False
+                lines += len(ends)
+                before = block[-2:]
+        return lines + (before[-1:] != b"\n") > 1
+
+    def _text(self) -> io.TextIOWrapper:
+        return io.TextIOWrapper(self._stream(), self._text_encoding, "backslashreplace", newline="")
+
+    @property
+    def _text_encoding(self) -> str:
+        """The encoding, a byte order mark left out."""
+        return "utf-8-sig" if codecs.lookup(self.group.encoding).name == "utf-8" else self.group.encoding
+
+    def _dialect(self, delimiter: str) -> dict[str, Any]:
+        quote = self.group.quote or None
+        return {
+            "delimiter": delimiter,
+            "quotechar": quote,
+            "quoting": csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
+        }
+
     def _header(self, delimiter: str) -> list[str]:
-        encoding = "utf-8-sig" if re.fullmatch(r"utf-?8", self.group.encoding, re.I) else self.group.encoding
-        with (
-            self._stream() as stream,
-            io.TextIOWrapper(stream, encoding, "backslashreplace", newline="") as text,
-        ):
-            quote = self.group.quote or None
-            rows = csv.reader(
-                text,
-                delimiter=delimiter,
-                quotechar=quote,
-                quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
-            )
-            names = next(rows, [])
+        with self._text() as text:
+            names = next(csv.reader(text, **self._dialect(delimiter)), [])
         names = [name.strip() or f"column_{position}" for position, name in enumerate(names, 1)]
         doubles = [name for name, count in Counter(name.lower() for name in names).items() if count > 1]
         if doubles:
@@ -276,28 +323,34 @@ class _FileReader:
     def _json_lines(self) -> Iterator[tuple[pa.Table, np.ndarray]]:
         names = self.group.uses
         reader = JsonLines(self.slice, names)
+        decoder = None
+        if codecs.lookup(self.group.encoding).name not in ("utf-8", "ascii"):
+            decoder = codecs.getincrementaldecoder(self.group.encoding)("backslashreplace")
         line = 1
         with self._stream() as stream:
             rest = b""
             while True:
-                block = stream.read(BLOCK)
-                data = rest + bytes(block)
-                end = data.rfind(b"\n") + 1 if block else len(data)
+                block = bytes(stream.read(BLOCK))
+                ended = not block
+                if decoder is not None:
+                    block = decoder.decode(block, final=ended).encode("utf-8", "surrogatepass")
+                if line == 1 and not rest:
+                    block = block.removeprefix(codecs.BOM_UTF8)
+                data = rest + block
+                end = len(data) if ended else data.rfind(b"\n") + 1
                 whole, rest = data[:end], data[end:]
                 if whole:
-                    if self.group.encoding.lower().replace("-", "") not in ("utf8", "ascii"):
-                        whole = whole.decode(self.group.encoding).encode()
                     rows, refused = reader.read(whole, line)
                     self._bad += [(number, text, reason) for text, reason, _, number in refused]
                     line += whole.count(b"\n")
                     yield self._without_nulls(rows.drop_columns(["_line"])), rows["_line"].to_numpy()
-                if not block:
+                if ended:
                     return
 
     def _parquet(self) -> Iterator[tuple[pa.Table, np.ndarray]]:
-        source: Any = self.file
+        source: Any = self.file.open()
         if self.file.name.lower().endswith(".gz"):
-            source = pa.BufferReader(gzip.decompress(self.file.read_bytes()))
+            source = pa.BufferReader(source.read())  # a file that cannot be searched in
         content = pa.parquet.ParquetFile(source)
         self._check_columns(content.schema_arrow.names)
         line = 0
@@ -307,8 +360,7 @@ class _FileReader:
             yield self._without_nulls(pa.Table.from_batches([batch])), lines
 
     def _stream(self) -> pa.NativeFile:
-        compression = "gzip" if self.file.name.lower().endswith(".gz") else None
-        return pa.input_stream(str(self.file), compression=compression)
+        return self.file.open()
 
     def _check_columns(self, names: list[str]) -> None:
         known = {name.lower() for name in names}
@@ -405,7 +457,9 @@ class _FileReader:
         if column.type in _NUMBERS and (reading.thousands_separator or reading.decimal_separator != "."):
             text = f"cast({source} as varchar)"
             if reading.thousands_separator:
-                text = f"replace({text}, {_literal(reading.thousands_separator)}, '')"
+                blank = reading.thousands_separator in BLANKS
+                for separator in BLANKS if blank else (reading.thousands_separator,):
+                    text = f"replace({text}, {_literal(separator)}, '')"
             return f"replace({text}, {_literal(reading.decimal_separator)}, '.')"
         return source
 

@@ -26,7 +26,7 @@ from sandbox.company import Company
 from sandbox.company.frames import money_text
 from sandbox.company.restatement import to_us
 
-FOLDERS = ("costs", "offline", "shop", "consent", "surveys", "tests", "rates")
+FOLDERS = ("costs", "events", "offline", "shop", "consent", "surveys", "tests", "rates")
 _Rows = tuple[str, bytes]
 
 
@@ -62,6 +62,8 @@ def _files(company: Company, as_of: datetime) -> Iterator[_Rows]:
         return table.filter(pc.less_equal(table["visible_at"].cast(pa.int64()), to_us(as_of)))
 
     yield from _by_month(visible("costs"), "visible_at", "costs/kosten_{}.csv", _costs)
+    helped = visible("web_events").filter(pc.equal(visible("web_events")["tool"], "help"))
+    yield from _by_month(helped, "visible_at", "events/help_{}.jsonl.gz", _help_events)
     yield from _by_month(visible("offline_touches"), "visible_at", "offline/deelnemers_{}.csv", _offline)
     yield from _by_month(visible("shop_order_lines"), "visible_at", "shop/orders_{}.jsonl.gz", _orders)
     yield from _by_month(visible("shop_refund_lines"), "visible_at", "shop/refunds_{}.jsonl.gz", _refunds)
@@ -201,6 +203,30 @@ def _refunds(table: pa.Table) -> bytes:
     return _packed(_jsonl(table, select))
 
 
+def _help_events(table: pa.Table) -> bytes:
+    """The help centre's calls, as Segment writes them into a warehouse's bucket."""
+    select = """{
+        type: case event_name when 'page_view' then 'page' else 'identify' end,
+        messageId: 'ajs-next-' || event_id,
+        anonymousId: cast(cast(md5(client_id) as uuid) as varchar), userId: user_id,
+        timestamp: strftime(occurred_at, '%Y-%m-%dT%H:%M:%S.%fZ'),
+        receivedAt: strftime(visible_at, '%Y-%m-%dT%H:%M:%S.%fZ'), channel: 'client',
+        name: case event_name when 'page_view' then page_title end,
+        properties: {url: page_location, title: page_title, referrer: page_referrer},
+        traits: {email: email},
+        context: {
+            page: {url: page_location, referrer: page_referrer}, locale: language,
+            location: {country: country, city: city},
+            device: {type: device_category}, os: {name: operating_system}, browser: browser,
+            consent: {categoryPreferences: {
+                analytics: consent_analytics = 'granted', advertising: consent_ads = 'granted'
+            }}
+        },
+        writeKey: 'fjordlight-help'
+    }"""
+    return _packed(_jsonl(table, select))
+
+
 def _consent(table: pa.Table) -> bytes:
     select = """{
         id: consent_event_id, answered_at: strftime(occurred_at, '%Y-%m-%dT%H:%M:%S.%fZ'),
@@ -238,6 +264,10 @@ def _c(column: str, **options: Any) -> dict[str, Any]:
     return {"column": column, **options}
 
 
+_CONSENT = (
+    'case "context.consent.categoryPreferences.{}"'
+    " when 'true' then 'granted' when 'false' then 'denied' end"
+)
 _DESCRIPTION: dict[str, Any] = {
     "version": 1,
     "name": "drop",
@@ -256,6 +286,32 @@ _DESCRIPTION: dict[str, Any] = {
                 "currency": "Valuta",
                 "channel": "Kanaal",
                 "campaign_id": "Campagne",
+            },
+        },
+        "web_events": {
+            "path": "events/help_*.jsonl.gz",
+            "columns": {
+                "event_id": "messageId",
+                "occurred_at": "timestamp",
+                "anonymous_id": "anonymousId",
+                "user_id": "userId",
+                "email": "traits.email",
+                "event_name": {
+                    "sql": "case type when 'page' then 'page_view' when 'identify' then 'login'"
+                    " else event end"
+                },
+                "page_url": {"sql": 'coalesce("properties.url", "context.page.url")'},
+                "referrer_url": "context.page.referrer",
+                "utm_source": "context.campaign.source",
+                "utm_medium": "context.campaign.medium",
+                "utm_campaign": "context.campaign.name",
+                "utm_content": "context.campaign.content",
+                "utm_term": "context.campaign.term",
+                "device_category": "context.device.type",
+                "country": "context.location.country",
+                "consent_analytics": {"sql": _CONSENT.format("analytics")},
+                "consent_ads": {"sql": _CONSENT.format("advertising")},
+                "properties": "properties",
             },
         },
         "offline_touches": {

@@ -172,6 +172,7 @@ REFERRED_SHARE = 0.5  # of sign-ups that came by Referral, Direct or Organic Soc
 
 # ---------------------------------------------------------------------------------------------- untidiness
 REPEATED_EVENT_SHARE = 0.012
+HELP_CENTRE_SHARE = 0.15  # of plain log-ins are to the help centre, which has a tool of its own
 LATE_EVENT_SHARE = 0.03  # 1 hour to 3 days late
 UTM_MISSING_SHARE = 0.10  # of tagged visits: utm lost, the click id stays
 UTM_MISWRITTEN_SHARE = 0.06  # case, typos, spaces

@@ -181,6 +181,8 @@ _SPECS = (
         ga_session_id        | bigint | seconds since 1970 of the session's start; unique only together with client_id
         session_number       | bigint | 1 for the cookie's first session
         user_id              | text | set where the person was logged in
+        email                | text | the person's address, where a log-in to the app or the help centre tells it
+        tool                 | text | which tool collects the event: site (analytics), app (product analytics), help (the help centre's); a session is one tool's
         page_location        | text | the full URL as the browser sent it, utm parameters and click ids included
         page_title           | text | title
         page_referrer        | text | previous page or the external referrer; null for none

@@ -60,11 +60,14 @@ EVENTS = (
 )
 E = {name: code for code, name in enumerate(EVENTS)}
 
-SHOP_URL, WWW, APP = (
+SHOP_URL, WWW, APP, HELP = (
     "https://shop.fjordlight.example",
     "https://www.fjordlight.example",
     "https://app.fjordlight.example",
+    "https://help.fjordlight.example",
 )
+TOOLS = ("site", "app", "help")
+SITE_TOOL, APP_TOOL, HELP_TOOL = range(3)
 BLOG = (
     "/blog/light-for-a-home-office",
     "/blog/how-many-lumens",
@@ -77,6 +80,7 @@ _PRODUCT_PAGES = tuple(f"{SHOP_URL}/products/{sku.lower()}" for sku, *_ in facts
 _CATEGORY_PAGES = tuple(
     f"{SHOP_URL}/collections/{name}" for name in ("desk", "floor", "pendant", "outdoor", "accessories")
 )
+_HELP_ARTICLES = ("import-a-floor-plan", "invite-your-team", "export-a-quote")
 PAGES: tuple[tuple[str, str], ...] = (
     (f"{WWW}/", "Fjordlight"),
     (f"{SHOP_URL}/", "Fjordlight Shop"),
@@ -94,6 +98,7 @@ PAGES: tuple[tuple[str, str], ...] = (
     *((f"{WWW}{path}", path.rsplit("/", 1)[1].replace("-", " ").capitalize()) for path in BLOG),
     *((url, url.rsplit("/", 1)[1].capitalize()) for url in _CATEGORY_PAGES),
     *((url, name) for url, (_, name, *_) in zip(_PRODUCT_PAGES, facts.PRODUCTS, strict=True)),
+    *((f"{HELP}/articles/{path}", path.replace("-", " ").capitalize()) for path in _HELP_ARTICLES),
 )
 (
     P_HOME,
@@ -112,6 +117,7 @@ PAGES: tuple[tuple[str, str], ...] = (
 P_NEWSLETTER, P_BLOG = 12, 13
 P_CATEGORY = P_BLOG + len(BLOG)
 P_PRODUCT = P_CATEGORY + len(_CATEGORY_PAGES)
+P_HELP = P_PRODUCT + len(_PRODUCT_PAGES)
 
 REFERRAL_SITES = (
     "https://www.interior-journal.example/best-desk-lamps",
@@ -536,8 +542,11 @@ def _events(
         | (s.is_app & (uniform(s.number, 133) < 0.5))
         | flag(marks.account_touch)
     )
+    # Each session is one tool's: nothing is collected twice. Some plain log-ins are to the help centre.
+    reads_help = (app_event == E["login"]) & (uniform(s.number, 155) < facts.HELP_CENTRE_SHARE)
+    tool = np.where(reads_help, HELP_TOOL, np.where(s.is_app, APP_TOOL, SITE_TOOL))
     counts = np.zeros((n, len(EVENTS)), dtype=np.int64)
-    counts[:, E["session_start"]] = 1
+    counts[:, E["session_start"]] = ~s.is_app  # an event of the site's tool only
     counts[:, E["page_view"]] = np.where(s.is_app, 1, pages)
     counts[:, E["view_item"]] = views * (1 + (mix(s.number, 134) % np.uint64(2)).astype(np.int64))
     counts[:, E["add_to_cart"]] = carts
@@ -577,7 +586,7 @@ def _events(
         orders.product[np.maximum(order[session], 0)],
         weighted(uniform(number, 137), [p[5] for p in facts.PRODUCTS]),
     )
-    page = _pages(event, rank, how.landing[session], kind[session], product, number, s.is_app[session])
+    page = _pages(event, rank, how.landing[session], kind[session], product, number, tool[session])
     commerce = np.isin(event, [E[x] for x in ("view_item", "add_to_cart", "begin_checkout", "purchase")])
     purchase = event == E["purchase"]
     market = np.where(human, world.market[person], (mix(s.number, 138) % np.uint64(3)).astype(np.int64))
@@ -613,6 +622,12 @@ def _events(
     )
     with_user &= human[session]
     user_id = pick(names.user_ids(np.arange(world.people)), person[session], with_user)
+    # Where people log in to the app or the help centre, their address is told to its tool.
+    told = (event == E["login"]) & s.is_app[session] & human[session]
+    tellers, teller = np.unique(person[session[told]], return_inverse=True)
+    position = np.zeros(len(session), dtype=np.int64)
+    position[told] = teller
+    email = pick(names.emails(world, tellers), position, told)
     consents = ("granted", "denied", None)
     operating_systems, browsers = _software(s)
     languages = [x for pair in facts.BROWSER_LANGUAGES for x in pair]
@@ -629,6 +644,8 @@ def _events(
         ga_session_id=(s.at // SECOND)[session],
         session_number=numbers_in_cookie[session],
         user_id=user_id,
+        email=email,
+        tool=pick(TOOLS, tool[session]),
         page_location=url,
         page_title=pick([title for _, title in PAGES], page),
         page_referrer=referrer,
@@ -740,7 +757,7 @@ def _software(s: Sessions) -> tuple[pa.Array, pa.Array]:
 
 
 def _pages(
-    event: Ints, rank: Ints, landing: Ints, kind: Ints, product: Ints, number: Ints, in_app: Bools
+    event: Ints, rank: Ints, landing: Ints, kind: Ints, product: Ints, number: Ints, tool: Ints
 ) -> Ints:
     """The page of each event."""
     w = mix(number, 154)
@@ -773,7 +790,8 @@ def _pages(
     page = np.where(event == E["view_item"], P_PRODUCT + product, page)
     for name, code in fixed.items():
         page = np.where(event == E[name], code, page)
-    return np.where(in_app, P_APP, page)
+    article = P_HELP + (w % np.uint64(len(_HELP_ARTICLES))).astype(np.int64)
+    return np.select([tool == APP_TOOL, tool == HELP_TOOL], [np.full(len(page), P_APP), article], page)
 
 
 def _local_prices() -> np.ndarray:

@@ -132,7 +132,7 @@ def _events(world: World) -> None:
             f"""create or replace temp table ga4_events as
             select *, cast(timezone('{TIME_ZONE}', timezone('UTC', occurred_at)) as date) as day,
                 row_number() over () as position
-            from web_events"""
+            from web_events where tool = 'site'"""
         )
         return True
 

@@ -35,6 +35,7 @@ def test_every_vendor_offers_what_the_app_needs() -> None:
         "linkedin_ads",
         "mailchimp",
         "meta_ads",
+        "posthog",
         "stripe",
     ]
     settings = environment(8790)

@@ -275,10 +275,12 @@ def test_the_export_holds_every_event_that_had_arrived_in_the_file_of_its_day(
                 assert event["ecommerce"]["purchase_revenue"] == params["value"]["double_value"]
                 assert event["items"][0]["quantity"].isdigit()
     cut = parse_instant("2026-07-01T02:00:00Z").replace(tzinfo=None)
-    rows = company.tables["web_events"].select(["event_id", "visible_at", "occurred_at"]).to_pylist()
+    rows = company.tables["web_events"].select(["event_id", "visible_at", "occurred_at", "tool"]).to_pylist()
     last = parse_instant("2026-06-30T22:00:00Z").replace(tzinfo=None)  # midnight in Amsterdam
     assert ids == Counter(
-        row["event_id"] for row in rows if row["visible_at"] <= cut and row["occurred_at"] < last
+        row["event_id"]
+        for row in rows
+        if row["tool"] == "site" and row["visible_at"] <= cut and row["occurred_at"] < last
     )
     assert max(ids.values()) > 1, "the company repeats some events"
     assert counted["page_view"] > counted["purchase"] > 0

@@ -29,6 +29,7 @@ SYSTEMS = (
     "linkedin_ads",
     "mailchimp",
     "meta_ads",
+    "posthog",
     "stripe",
 )
 
@@ -152,7 +153,8 @@ def test_each_reading_of_a_social_platform_holds_what_it_shows(
 def test_each_collected_event_is_one_row(world: World) -> None:
     expected = world.value(
         """select count(distinct event_id) from company_web_events
-        where cast(timezone('Europe/Amsterdam', timezone('UTC', occurred_at)) as date) < date '2026-06-30'
+        where tool = 'site'
+            and cast(timezone('Europe/Amsterdam', timezone('UTC', occurred_at)) as date) < date '2026-06-30'
             and visible_at <= timestamp '2026-06-30 02:00'"""
     )
     assert world.value("select count(*) from raw_ga4.events where file_date < date '2026-06-30'") >= expected

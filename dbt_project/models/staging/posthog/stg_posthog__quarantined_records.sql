@@ -1,0 +1,3 @@
+{{ config(enabled=provides('posthog', 'quarantined_records')) }}
+
+{{ refused_records('posthog') }}
