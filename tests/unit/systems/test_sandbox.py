@@ -164,6 +164,23 @@ def test_each_collected_event_is_one_row(world: World) -> None:
     assert world.value("select sum(event_count) from raw_ga4.daily_report") == total + repeated
 
 
+def test_each_product_event_is_one_row_and_its_user_is_known(world: World) -> None:
+    expected = world.value(
+        """select count(distinct event_id) + count(distinct event_id) filter (event_name = 'login')
+        from company_web_events where tool = 'app' and visible_at <= timestamp '2026-07-01 03:00'"""
+    )
+    assert expected == world.value("select count(*) from raw_posthog.events") > 500
+    assert world.value("select count(*) - count(distinct event_uuid) from raw_posthog.events") == 0
+    users = "select distinct user_id from {} where user_id is not null"
+    assert (
+        world.value(
+            f"select count(*) from ({users.format('raw_posthog.events')})"
+            f" where user_id in ({users.format('raw_ga4.events')})"
+        )
+        > 20
+    ), "users of the app are known from the site by the same id"
+
+
 def test_reference_rates_are_those_published_by_the_clock(world: World) -> None:
     expected = world.value(
         """select count(*) from company_fx_rates

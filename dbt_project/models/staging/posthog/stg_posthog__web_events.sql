@@ -3,10 +3,15 @@
 {% set bots = "'bot|crawl|spider|slurp|headless|lighthouse|phantomjs|pingdom|monitor|scrap'" %}
 {% set browser_side = ['web', 'posthog-ios', 'posthog-android', 'posthog-flutter', 'posthog-react-native'] %}
 {% set address = "'^v1:[0-9a-f]{64}$'" %}
--- A visitor is the device (of the browser's library), else the anonymous id that an identification names, else
--- the distinct id itself. The user is whom the tool has identified; a server sends in a user's name, unless it
--- says that there is no profile. Events of visitors who refused cookies belong to nobody: they are left out,
--- and the control totals count them.
+{% set tags = [
+    'utm_source', 'utm_medium', 'utm_campaign', 'utm_content', 'utm_term', 'gclid', 'gbraid', 'wbraid', 'fbclid',
+    'msclkid', 'ttclid', 'li_fat_id',
+] %}
+{% set agent = "lower(coalesce(known.raw_user_agent, '') || ' ' || coalesce(known.browser, ''))" %}
+-- A visitor is the device (of the browser's library), else the anonymous id that an identification names,
+-- else the distinct id itself. The user is whom the tool has identified; a server sends in a user's name,
+-- unless it says that there is no profile. Events of visitors who refused cookies belong to nobody: they are
+-- left out, and the control totals count them.
 with ranked as (
     select
         events.*,
@@ -54,15 +59,11 @@ final as (
             else regexp_replace(known.event, '^[$]', '')
         end as event_name,
         nullif(known.referrer, '$direct') as referrer_url,
-        {% for name in ['utm_source', 'utm_medium', 'utm_campaign', 'utm_content', 'utm_term', 'gclid', 'gbraid',
-            'wbraid', 'fbclid', 'msclkid', 'ttclid', 'li_fat_id'] -%}
+        {% for name in tags -%}
         coalesce(known.{{ name }}, {{ decoded_url_parameter('known.current_url', name) }}) as own_{{ name }},
         {% endfor -%}
         coalesce(country_names.country, known.country_code) as country,
-        coalesce(
-            {{ regex_matches("lower(coalesce(known.raw_user_agent, '') || ' ' || coalesce(known.browser, ''))", bots) }},
-            false
-        ) as is_bot,
+        coalesce({{ regex_matches(agent, bots) }}, false) as is_bot,
         {{ json_text('known._extra', 'properties') }} as properties
     from known
     left join country_names on lower(known.country_code) = country_names.name
