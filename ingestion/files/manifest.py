@@ -176,13 +176,15 @@ class Manifest:
             settings["as_of"] = self.as_of.strftime("%Y-%m-%d %H:%M:%S")
         return settings
 
+    def groups_of(self, entity: str) -> list[Group]:
+        """The groups of files that bring an entity."""
+        return [group for group in self.groups if group.entity == entity]
+
     def files_of(self, entity: str) -> list[tuple[str, Place, Group]]:
         """(slice, file, group) of one entity, sorted by slice. The slice is the file's path below its glob's
         fixed folder's parent, so that it does not depend on where the drop lies."""
         found: dict[str, tuple[Place, Group]] = {}
-        for group in self.groups:
-            if group.entity != entity:
-                continue
+        for group in self.groups_of(entity):
             for name, file in matches(self.file, group.pattern):
                 if group.format is None and _extension(file.name) not in FORMATS:
                     raise ConfigurationError(

@@ -99,6 +99,15 @@ def matches(manifest: Path, pattern: str) -> list[tuple[str, Place]]:
     return found
 
 
+def missing_folder(manifest: Path, pattern: str) -> Path | None:
+    """The local folder in which the glob looks, where it is not there: a share that is not mounted."""
+    if "://" in pattern and not pattern.startswith("file://"):
+        return None
+    parts = (manifest.parent / Path(pattern.removeprefix("file://")).expanduser()).parts
+    folder = Path(*_fixed(parts))
+    return None if folder.is_dir() else folder
+
+
 def _remote(manifest: Path, pattern: str) -> list[tuple[str, Place]]:
     protocol = pattern.split("://", 1)[0]
     try:

@@ -30,7 +30,7 @@ import pyarrow.parquet
 
 from ingestion.errors import ConfigurationError, SourceError
 from ingestion.files.manifest import OWN_ENTITIES, Group, Manifest, Mapped, read_manifest
-from ingestion.files.places import Place
+from ingestion.files.places import Place, missing_folder
 from ingestion.records import Column, JsonLines, Table, locked_down_duckdb
 from ingestion.settings import Connection, Setting, canonical_entities
 from ingestion.sources import GONE, Context, Done, Item, Page, Refused, Resource, System
@@ -99,6 +99,14 @@ def extract(entity: str, context: Context) -> Iterator[Item]:
         yield Done(entity, {name: checksum})
     gone = {name: GONE for name, checksum in stored.items() if name not in present and checksum != GONE}
     if gone:
+        missing = [missing_folder(manifest.file, group.pattern) for group in manifest.groups_of(entity)]
+        if any(missing):
+            raise SourceError(
+                "files",
+                f"{entity}: the folder {next(filter(None, missing))} is not there, from which {len(gone)} "
+                "files were loaded.",
+                "Bring it back; to remove their rows on purpose, leave the folder there without them.",
+            )
         yield Done(entity, gone)
 
 
