@@ -32,7 +32,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from urllib.parse import urljoin, urlsplit
 from xml.etree import ElementTree
 
@@ -253,6 +253,8 @@ class RefreshTokenAuth:
     extra: Mapping[str, str] = field(default_factory=dict, repr=False)
     _access_token: str | None = field(default=None, repr=False)
     _expires: float = 0.0
+    _grant: ClassVar[str] = "refresh_token"
+    _remedy: ClassVar[str] = "Check CLIENT_ID, CLIENT_SECRET and REFRESH_TOKEN, or authorise again."
 
     @classmethod
     def of(cls, connection: Connection, token_url: str) -> RefreshTokenAuth:
@@ -278,26 +280,31 @@ class RefreshTokenAuth:
                 backoff=client.backoff,
                 secrets=self.secrets(),
             )
-            form = {
-                "grant_type": "refresh_token",
-                "client_id": self.client_id,
-                "client_secret": self.client_secret,
-                "refresh_token": self.refresh_token,
-            }
             try:
-                answer = tokens.request(Request(parts.path or "/", "POST", form=form))
+                answer = tokens.request(Request(parts.path or "/", "POST", form=self._form()))
             except RequestRefused as error:
                 raise Unauthorized(
                     client.system,
-                    f"the token endpoint refused the refresh token ({error.status}).",
-                    "Check CLIENT_ID, CLIENT_SECRET and REFRESH_TOKEN, or authorise again.",
+                    f"the token endpoint refused the {self._grant.replace('_', ' ')} ({error.status}).",
+                    self._remedy,
                 ) from None
             token = answer.at("access_token")
             if not token:
                 raise BadAnswer(client.system, "the token endpoint's answer has no access_token.")
             self._access_token = str(token)
             self._expires = time.monotonic() + max(30.0, float(answer.at("expires_in", 3600)) - 60.0)
-        return {"Authorization": f"Bearer {self._access_token}", **self.extra}
+        return {**self._credential(self._access_token), **self.extra}
+
+    def _form(self) -> dict[str, str]:
+        return {
+            "grant_type": self._grant,
+            "client_id": self.client_id,
+            "client_secret": self.client_secret,
+            "refresh_token": self.refresh_token,
+        }
+
+    def _credential(self, token: str) -> Mapping[str, str]:
+        return {"Authorization": f"Bearer {token}"}
 
     def secrets(self) -> tuple[str, ...]:
         values = (self.client_secret, self.refresh_token, self._access_token or "", *self.extra.values())
@@ -306,6 +313,25 @@ class RefreshTokenAuth:
     def renew(self) -> bool:
         renewed, self._access_token = self._access_token is not None, None
         return renewed
+
+
+@dataclass
+class ClientCredentialsAuth(RefreshTokenAuth):
+    """OAuth 2.0: an app's own id and secret are exchanged for a short-lived access token.
+
+    `header` carries the token bare where the vendor wants it in a header of its own.
+    """
+
+    refresh_token: str = field(default="", repr=False)
+    header: str | None = None
+    _grant: ClassVar[str] = "client_credentials"
+    _remedy: ClassVar[str] = "Check CLIENT_ID and CLIENT_SECRET, and that the app is installed there."
+
+    def _form(self) -> dict[str, str]:
+        return {name: value for name, value in super()._form().items() if name != "refresh_token"}
+
+    def _credential(self, token: str) -> Mapping[str, str]:
+        return super()._credential(token) if self.header is None else {self.header: token}
 
 
 _QUERY = re.compile(r"(https?://[^\s?#'\"]+)[?#][^\s'\"]*")
@@ -347,6 +373,7 @@ class ApiClient:
             so.
         limit_wait: (status, headers, body) -> seconds to wait where the vendor signals its limit in its own
             way, else None.
+        refuse: raises where an accepted answer is an error in the vendor's own words (GraphQL: status 200).
         headers: fixed headers of every request.
         secrets: further texts that must never be printed.
     """
@@ -362,6 +389,7 @@ class ApiClient:
     max_wait: float = 120.0
     page_cap: int = 100_000
     limit_wait: Callable[[int, Mapping[str, str], bytes], float | None] | None = None
+    refuse: Callable[[Answer], None] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
 
@@ -426,7 +454,10 @@ class ApiClient:
             if answer.status == 401 and not renewed and self.auth.renew():
                 renewed = True
                 continue
-            return self._accepted(request, answer)
+            accepted = self._accepted(request, answer)
+            if self.refuse is not None:
+                self.refuse(accepted)
+            return accepted
 
     def pages(
         self,

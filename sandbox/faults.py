@@ -176,12 +176,19 @@ class FaultBook:
 
 
 def _records(document: Any, lists: Sequence[str]) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield (holder, key) of every list of records in an answer (a stream's answer is a list of holders)."""
-    for holder in document if isinstance(document, list) else [document]:
-        if isinstance(holder, dict):
-            for key in lists:
-                if isinstance(holder.get(key), list):
-                    yield holder, key
+    """Yield (holder, key) of every list of records in an answer (a stream's answer is a list of holders).
+
+    A list's name may be a dotted path, in which `*` stands for every name.
+    """
+    for path in lists:
+        *steps, key = path.split(".")
+        holders: list[Any] = document if isinstance(document, list) else [document]
+        for step in steps:
+            known = [holder for holder in holders if isinstance(holder, dict)]
+            holders = [value for holder in known for name, value in holder.items() if step in ("*", name)]
+        for holder in holders:
+            if isinstance(holder, dict) and isinstance(holder.get(key), list):
+                yield holder, key
 
 
 def _walk(record: dict[str, Any], name: str) -> tuple[dict[str, Any], str] | None:
@@ -230,6 +237,8 @@ def change_document(document: Any, fault: Fault, lists: Sequence[str], asked_cur
             holder[key] = []
         elif fault.kind == "moving_records":
             del holder[key][: int(fault.params.get("count", 1))]
+        elif fault.kind == "repeat_cursor" and asked_cursor is not None and "pageInfo" in holder:
+            holder["pageInfo"]["endCursor"] = asked_cursor
     if isinstance(document, dict):
         if fault.kind == "wrong_total":
             for key in TOTALS:
@@ -260,6 +269,8 @@ def _asked_cursor(query: str, body: bytes) -> str | None:
         sent = json.loads(body) if body else {}
     except ValueError:
         return None
+    if isinstance(sent, dict) and isinstance(sent.get("variables"), dict):
+        sent = sent["variables"]
     cursor = (sent.get("pageToken") or sent.get("after")) if isinstance(sent, dict) else None
     return None if cursor is None else str(cursor)
 
@@ -292,7 +303,9 @@ class FaultLayer:
             path=path,
             query=query,
             body=body[:4000].decode("utf-8", "replace") if "token" not in path else "",
-            authorized=any(name == b"authorization" for name, _ in scope["headers"]),
+            authorized=any(
+                name == b"authorization" or name.endswith(b"access-token") for name, _ in scope["headers"]
+            ),
         )
         self.book.requests.append(entry)
         fault = self.book.take(scope["method"], path, f"{query}\n{entry.body}") if self.book.rules else None

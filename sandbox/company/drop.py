@@ -26,7 +26,7 @@ from sandbox.company import Company
 from sandbox.company.frames import money_text
 from sandbox.company.restatement import to_us
 
-FOLDERS = ("costs", "events", "offline", "shop", "consent", "surveys", "tests", "rates")
+FOLDERS = ("costs", "events", "offline", "consent", "surveys", "tests", "rates")
 _Rows = tuple[str, bytes]
 
 
@@ -65,8 +65,6 @@ def _files(company: Company, as_of: datetime) -> Iterator[_Rows]:
     helped = visible("web_events").filter(pc.equal(visible("web_events")["tool"], "help"))
     yield from _by_month(helped, "visible_at", "events/help_{}.jsonl.gz", _help_events)
     yield from _by_month(visible("offline_touches"), "visible_at", "offline/deelnemers_{}.csv", _offline)
-    yield from _by_month(visible("shop_order_lines"), "visible_at", "shop/orders_{}.jsonl.gz", _orders)
-    yield from _by_month(visible("shop_refund_lines"), "visible_at", "shop/refunds_{}.jsonl.gz", _refunds)
     yield from _by_month(visible("consent_events"), "visible_at", "consent/answers_{}.jsonl", _consent)
     yield from _by_month(visible("survey_responses"), "visible_at", "surveys/responses_{}.csv", _surveys)
     tests = visible("incrementality_tests")
@@ -169,38 +167,6 @@ def _offline(table: pa.Table) -> bytes:
         ),
         ";",
     )
-
-
-def _with_money(table: pa.Table, names: tuple[str, ...]) -> pa.Table:
-    for name in names:
-        table = table.append_column(name.removesuffix("_minor"), _money(table, name))
-    return table
-
-
-def _orders(table: pa.Table) -> bytes:
-    table = _with_money(
-        table, ("amount_minor", "discount_minor", "tax_minor", "shipping_minor", "cost_minor")
-    )
-    select = """{
-        line_id: line_id, order_id: order_id, placed_at: strftime(occurred_at, '%Y-%m-%dT%H:%M:%S.%fZ'),
-        customer: {number: customer_id, email: customer_email, user_id: user_id}, client_id: anonymous_id,
-        article: {sku: product_id, name: product_name}, quantity: quantity, net: amount,
-        discount: discount, tax: tax, shipping: shipping, cost: cost, currency: currency,
-        country: country, test: is_test
-    }"""
-    return _packed(_jsonl(table, select))
-
-
-def _refunds(table: pa.Table) -> bytes:
-    table = _with_money(table, ("amount_minor", "tax_minor", "cost_minor"))
-    select = """{
-        refund_line_id: refund_line_id, order_id: original_order_id, line_id: original_line_id,
-        refunded_at: strftime(occurred_at, '%Y-%m-%dT%H:%M:%S.%fZ'),
-        customer: {number: customer_id, email: customer_email},
-        article: {sku: product_id, name: product_name}, quantity: quantity,
-        net: amount, tax: tax, cost: cost, currency: currency, country: country
-    }"""
-    return _packed(_jsonl(table, select))
 
 
 def _help_events(table: pa.Table) -> bytes:
@@ -331,51 +297,6 @@ _DESCRIPTION: dict[str, Any] = {
                 "status": "Status",
             },
         },
-        "revenue_events": [
-            {
-                "path": "shop/orders_*.jsonl.gz",
-                "columns": {
-                    "revenue_event_id": "line_id",
-                    "occurred_at": "placed_at",
-                    "event_type": {"value": "order"},
-                    "customer_id": "customer.number",
-                    "customer_email": "customer.email",
-                    "user_id": "customer.user_id",
-                    "anonymous_id": "client_id",
-                    "order_id": "order_id",
-                    "product_id": "article.sku",
-                    "product_name": "article.name",
-                    "quantity": "quantity",
-                    "amount": "net",
-                    "discount_amount": "discount",
-                    "tax_amount": "tax",
-                    "shipping_amount": "shipping",
-                    "cost_amount": "cost",
-                    "currency": "currency",
-                    "country": "country",
-                    "is_test": "test",
-                },
-            },
-            {
-                "path": "shop/refunds_*.jsonl.gz",
-                "columns": {
-                    "revenue_event_id": "refund_line_id",
-                    "occurred_at": "refunded_at",
-                    "event_type": {"value": "refund"},
-                    "customer_id": "customer.number",
-                    "customer_email": "customer.email",
-                    "original_order_id": "order_id",
-                    "product_id": "article.sku",
-                    "product_name": "article.name",
-                    "quantity": "quantity",
-                    "amount": "net",
-                    "tax_amount": "tax",
-                    "cost_amount": "cost",
-                    "currency": "currency",
-                    "country": "country",
-                },
-            },
-        ],
         "consent_events": {
             "path": "consent/answers_*.jsonl",
             "columns": {

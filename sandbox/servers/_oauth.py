@@ -1,4 +1,4 @@
-"""OAuth 2 refresh-token exchange as the two servers that need it speak it."""
+"""OAuth 2 token exchange as the servers that need it speak it: by refresh token, or by the app itself."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ LIFETIME_SECONDS = 3599
 
 
 class Tokens:
-    """The access tokens that were given out for one scope."""
+    """The access tokens that were given out for one scope, for one type of grant."""
 
-    def __init__(self, scope: str) -> None:
+    def __init__(self, scope: str, grant: str = "refresh_token") -> None:
         self.scope = scope
+        self.grant = grant
         self._given: set[str] = set()
 
     def valid(self, token: str | None) -> bool:
@@ -30,14 +31,14 @@ class Tokens:
     async def exchange(self, request: Request) -> Response:
         """Answer `POST .../oauth2/token` (form encoded) with an access token or the error of RFC 6749."""
         form = {key: values[0] for key, values in parse_qs((await request.body()).decode()).items()}
-        if form.get("grant_type") != "refresh_token":
+        if form.get("grant_type") != self.grant:
             wrong = form.get("grant_type", "")
             return _error(400, "unsupported_grant_type", f"Invalid grant_type: {wrong}")
         if form.get("client_id") != CLIENT_ID:
             return _error(401, "invalid_client", "The OAuth client was not found.")
         if form.get("client_secret") != CLIENT_SECRET:
             return _error(401, "invalid_client", "Unauthorized")
-        if form.get("refresh_token") != REFRESH_TOKEN:
+        if self.grant == "refresh_token" and form.get("refresh_token") != REFRESH_TOKEN:
             return _error(400, "invalid_grant", "Bad Request")
         token = "ya29." + secrets.token_urlsafe(24)
         self._given.add(token)

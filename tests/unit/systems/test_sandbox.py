@@ -30,6 +30,7 @@ SYSTEMS = (
     "mailchimp",
     "meta_ads",
     "posthog",
+    "shopify",
     "stripe",
 )
 
@@ -271,6 +272,40 @@ def test_invoices_lines_and_refunds_are_the_company_s(world: World) -> None:
         inner join company_invoices as invoices using (invoice_id)
         where invoices.created_at <= timestamp '2026-07-01 03:00'"""
     )
+
+
+def test_orders_lines_and_refunds_are_the_company_s(world: World) -> None:
+    lines = (
+        "(select distinct * from company_shop_order_lines where visible_at <= timestamp '2026-07-01 03:00')"
+    )
+    minor = "cast(sum({}) * 100 as bigint)"
+    for raw, own in (
+        (
+            "select count(*), count(distinct order_id), sum(quantity) from raw_shopify.order_lines",
+            f"select count(*), count(distinct order_id), sum(quantity) from {lines}",
+        ),
+        (
+            f"""select currency, {minor.format("total")}, {minor.format("shipping")}
+            from raw_shopify.orders group by 1 order by 1""",
+            f"""select currency, sum(amount_minor + tax_minor + shipping_minor), sum(shipping_minor)
+            from {lines} group by 1 order by 1""",
+        ),
+        (
+            f"""select {minor.format("subtotal + case when taxes_included then 0 else lines.tax end")}
+            from raw_shopify.refund_lines as lines
+            inner join raw_shopify.refunds using (source_relation, refund_id)
+            inner join raw_shopify.orders using (source_relation, order_id)""",
+            """select -sum(amount_minor + tax_minor) from company_shop_refund_lines
+            where visible_at <= timestamp '2026-07-01 03:00'""",
+        ),
+        (
+            f"""select {minor.format("unit_cost * quantity")} from raw_shopify.order_lines
+            inner join raw_shopify.variants using (source_relation, variant_id)""",
+            f"select sum(cost_minor) from {lines}",
+        ),
+    ):
+        assert world.sql.execute(raw).fetchall() == world.sql.execute(own).fetchall()
+    assert world.value("select count(email_hash) from raw_shopify.abandoned_checkouts") > 0
 
 
 def test_no_address_lies_in_the_warehouse_in_clear_text(world: World) -> None:

@@ -1,0 +1,3 @@
+{{ config(enabled=provides('shopify', 'quarantined_records')) }}
+
+{{ refused_records('shopify') }}
