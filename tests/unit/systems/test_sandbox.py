@@ -291,7 +291,7 @@ def test_orders_lines_and_refunds_are_the_company_s(world: World) -> None:
             from {lines} group by 1 order by 1""",
         ),
         (
-            f"""select {minor.format("subtotal + case when taxes_included then 0 else lines.tax end")}
+            f"""select {minor.format("lines.subtotal + case when taxes_included then 0 else lines.tax end")}
             from raw_shopify.refund_lines as lines
             inner join raw_shopify.refunds using (source_relation, refund_id)
             inner join raw_shopify.orders using (source_relation, order_id)""",
