@@ -31,16 +31,20 @@ SETTINGS = (
 # Error codes with status 400 that mean "too many calls": app, user, account, and the business use cases.
 LIMIT_CODES = frozenset({4, 17, 32, 613, *range(80000, 80015)})
 DEFAULT_WAIT_SECONDS = 30.0
+TRANSIENT_WAIT_SECONDS = 5.0
 
 
 def limit_wait(status: int, headers: Mapping[str, str], content: bytes) -> float | None:
-    """Seconds to wait where an answer says that a limit was reached, else None.
+    """Seconds to wait where an answer says that a limit was reached or that it will pass, else None.
 
-    The limits come with status 400. How long they last stands in a header, per account and use case, in
-    minutes; 0 means that no one knows.
+    The limits come with status 400, and so do disturbances, which say that they are transient. How long a
+    limit lasts stands in a header, per account and use case, in minutes; 0 means that no one knows.
     """
-    if status not in (400, 403) or error_code(content)[0] not in LIMIT_CODES:
+    if status not in (400, 403):
         return None
+    if error_code(content)[0] not in LIMIT_CODES:
+        error = _parsed(content).get("error")
+        return TRANSIENT_WAIT_SECONDS if isinstance(error, dict) and error.get("is_transient") else None
     usage = headers.get("X-Business-Use-Case-Usage")
     minutes = [
         float(entry.get("estimated_time_to_regain_access") or 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -10,7 +11,10 @@ import pytest
 
 from ingestion.errors import BadAnswer, Unauthorized, Unreachable
 from ingestion.meta_ads import SYSTEM, source
+from ingestion.privacy import Pseudonyms
+from ingestion.records import Converter
 from ingestion.sources import Done, Page
+from tests.unit.systems.conftest import AS_OF
 from tests.unit.systems.vendor import Asked, Reply, Vendor
 
 V = "/v25.0"
@@ -58,6 +62,25 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waits: list[float] = []
     monkeypatch.setattr(source.time, "sleep", waits.append)
     return waits
+
+
+def test_figures_are_text_and_each_country_of_an_ads_day_is_a_row() -> None:
+    def row(country: str, spend: str) -> dict[str, Any]:
+        ids = {"campaign_id": "1", "adset_id": "2", "ad_id": "3", "date_start": "2026-06-01"}
+        actions = [{"action_type": "purchase", "value": "2"}]
+        return {**ids, "country": country, "impressions": "1200", "spend": spend, "actions": actions}
+
+    records = [row("NL", "12.34"), row("SE", "0.1"), row("US", "1e2"), row("DE", "twelve")]
+    converter = Converter(source.INSIGHTS_BY_COUNTRY, "meta_ads:main:7", Pseudonyms(b"k" * 32), AS_OF)
+    converted = converter.convert([Page("insights_by_country", records=records)])
+    assert {name: converted.good[name].to_pylist() for name in ("country", "spend", "impressions")} == {
+        "country": ["NL", "SE", "US"],
+        "spend": [Decimal("12.3400"), Decimal("0.1000"), Decimal("100.0000")],
+        "impressions": [1200, 1200, 1200],
+    }
+    assert "country" in source.INSIGHTS_BY_COUNTRY.key
+    assert {"publisher_platform", "impression_device"} < set(source.INSIGHTS_BY_DEVICE.key)
+    assert "spend" in converted.quarantined["reason"][0].as_py()
 
 
 def done(items: list[Any]) -> dict[str, list[str]]:
@@ -143,6 +166,14 @@ def test_limits_come_with_status_400_and_are_waited_for(
     vendor.on(f"{V}/act_7", lambda _: answers.pop(0))
     assert SYSTEM.check(context_of("meta_ads", "7").connection) == "account Lamps (USD, America/New_York)"
     assert quick == [120.0, 30.0]  # the time module is one: what the client waited stands here too
+
+
+def test_a_disturbance_that_passes_is_waited_for(vendor: Vendor, context_of: Any, quick: list[float]) -> None:
+    error = {"message": "Service temporarily unavailable", "code": 2, "is_transient": True}
+    answers = [Reply({"error": error}, 400), Reply(ACCOUNT)]
+    vendor.on(f"{V}/act_7", lambda _: answers.pop(0))
+    assert SYSTEM.check(context_of("meta_ads", "7").connection)
+    assert quick == [5.0]
 
 
 def test_a_limit_without_end_is_an_error(vendor: Vendor, context_of: Any) -> None:

@@ -23,6 +23,7 @@ claims as (
     select
         date,
         coalesce(channel, '(not set)') as channel,
+        split_part(source_relation, ':', 1) as platform,
         sum(cast(spend as double)) as spend,
         sum(conversions) as claimed_conversions,
         sum(cast(conversions_value as double)) as claimed_value,
@@ -30,7 +31,7 @@ claims as (
         count(case when conversions_value is null and conversions_value_original is not null then 1 end)
             as unknown_claims
     from {{ ref('fct_ad_performance_daily') }}
-    group by date, coalesce(channel, '(not set)')
+    group by date, coalesce(channel, '(not set)'), split_part(source_relation, ':', 1)
 ),
 
 -- What a person said: the survey's answer first, else the CRM's field. Patterns of the seed are looked for
@@ -162,6 +163,7 @@ claims_{{ grain }} as (
         sum(spend) as spend,
         sum(claimed_conversions) as claimed_conversions,
         sum(claimed_value) as claimed_value,
+        count(distinct case when claimed_conversions > 0 then platform end) as claiming_platforms,
         sum(unknown_spend) as unknown_spend,
         sum(unknown_claims) as unknown_claims
     from claims
@@ -188,6 +190,7 @@ others_{{ grain }} as (
         claimed.spend,
         claimed.claimed_conversions,
         claimed.claimed_value,
+        claimed.claiming_platforms,
         claimed.unknown_spend,
         claimed.unknown_claims,
         tested.incremental_conversions,
@@ -216,6 +219,7 @@ final as (
         case when coalesce(others.unknown_spend, 0) = 0 then coalesce(others.spend, 0.0) end as spend,
         others.claimed_conversions,
         case when others.unknown_claims = 0 then others.claimed_value end as claimed_value,
+        others.claiming_platforms,
         coalesce(attributed.self_reported_conversions, 0.0) as self_reported_conversions,
         others.incremental_conversions,
         others.incremental_ci_low,
@@ -244,6 +248,7 @@ select
     cast(spend as decimal(19, 4)) as spend,
     claimed_conversions,
     cast(claimed_value as decimal(19, 4)) as claimed_value,
+    cast(claiming_platforms as bigint) as claiming_platforms,
     self_reported_conversions,
     incremental_conversions,
     incremental_ci_low,

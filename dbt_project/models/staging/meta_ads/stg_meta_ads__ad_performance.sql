@@ -120,7 +120,7 @@ named as (
     'country': 'country',
     'device': "'(not set)'",
     'impressions': 'impressions',
-    'clicks': 'inline_link_clicks',
+    'clicks': 'coalesce(inline_link_clicks, 0)',
     'spend': 'spend',
     'conversions': 'conversions',
     'conversions_value': 'conversions_value',
