@@ -130,15 +130,7 @@ named as (
         ad_groups.name as ad_group_name,
         ads.name as ad_name,
         cast(performance.date as {{ text_type() }}) as _slice,
-        -- A renamed campaign or ad changes rows of old days too: the newest load that had a part in the
-        -- row.
-        greatest(
-            performance._dlt_load_id,
-            coalesce(customers._dlt_load_id, performance._dlt_load_id),
-            coalesce(campaigns._dlt_load_id, performance._dlt_load_id),
-            coalesce(ad_groups._dlt_load_id, performance._dlt_load_id),
-            coalesce(ads._dlt_load_id, performance._dlt_load_id)
-        ) as _dlt_load_id
+        {{ newest_load('performance', ['customers', 'campaigns', 'ad_groups', 'ads']) }} as _dlt_load_id
     from performance
     left join customers on performance.source_relation = customers.source_relation
     left join campaigns

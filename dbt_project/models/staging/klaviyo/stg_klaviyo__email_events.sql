@@ -128,12 +128,7 @@ final as (
         -- Old messages have their campaign's own id.
         coalesce(occurrences.flow_id, messages.campaign_id, occurrences.message_id) as campaign_id,
         coalesce(flows.name, campaigns.name, occurrences.campaign_name) as campaign_name,
-        greatest(
-            occurrences._dlt_load_id,
-            coalesce(messages._dlt_load_id, occurrences._dlt_load_id),
-            coalesce(campaigns._dlt_load_id, occurrences._dlt_load_id),
-            coalesce(flows._dlt_load_id, occurrences._dlt_load_id)
-        ) as _dlt_load_id
+        {{ newest_load('occurrences', ['messages', 'campaigns', 'flows']) }} as _dlt_load_id
     from occurrences
     left join messages
         on

@@ -52,13 +52,8 @@ named as (
         accounts.account_id,
         accounts.name as account_name,
         accounts.currency,
-        greatest(
-            creative_days._dlt_load_id,
-            coalesce(creatives._dlt_load_id, creative_days._dlt_load_id),
-            coalesce(campaigns._dlt_load_id, creative_days._dlt_load_id),
-            coalesce(campaign_groups._dlt_load_id, creative_days._dlt_load_id),
-            coalesce(accounts._dlt_load_id, creative_days._dlt_load_id)
-        ) as _dlt_load_id
+        {{ newest_load('creative_days', ['creatives', 'campaigns', 'campaign_groups', 'accounts']) }}
+            as _dlt_load_id
     from creative_days
     left join accounts on creative_days.source_relation = accounts.source_relation
     left join creatives

@@ -119,9 +119,7 @@ occurrences as (
         activity.email_domain, activity.occurred_at, activity.activity_id as detail, null as url,
         null as bounce_type,
         coalesce(open_details.is_proxy_open, activity.ip_network like '17.%', false) as is_machine_open,
-        greatest(
-            activity._dlt_load_id, coalesce(open_details._dlt_load_id, activity._dlt_load_id)
-        ) as _dlt_load_id
+        {{ newest_load('activity', ['open_details']) }} as _dlt_load_id
     from activity
     left join open_details
         on
@@ -168,9 +166,7 @@ final as (
             'occurrences.event_type', 'occurrences.campaign_id', 'occurrences.email_id', 'occurrences.detail',
         ]) }} as event_id,
         occurrences.campaign_id as _slice,
-        greatest(
-            occurrences._dlt_load_id, coalesce(campaigns._dlt_load_id, occurrences._dlt_load_id)
-        ) as _dlt_load_id
+        {{ newest_load('occurrences', ['campaigns']) }} as _dlt_load_id
     from occurrences
     left join campaigns
         on

@@ -85,13 +85,7 @@ named as (
         coalesce(campaigns.name, insights.campaign_name) as campaign_name,
         coalesce(ad_sets.name, insights.ad_set_name) as ad_set_name,
         coalesce(ads.name, insights.ad_name) as ad_name,
-        greatest(
-            insights._dlt_load_id,
-            coalesce(accounts._dlt_load_id, insights._dlt_load_id),
-            coalesce(campaigns._dlt_load_id, insights._dlt_load_id),
-            coalesce(ad_sets._dlt_load_id, insights._dlt_load_id),
-            coalesce(ads._dlt_load_id, insights._dlt_load_id)
-        ) as _dlt_load_id
+        {{ newest_load('insights', ['accounts', 'campaigns', 'ad_sets', 'ads']) }} as _dlt_load_id
     from insights
     left join claims on insights.insight_id = claims.insight_id
     left join accounts on insights.source_relation = accounts.source_relation
