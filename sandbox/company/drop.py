@@ -22,7 +22,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import yaml
 
-from sandbox.company import Company
+from sandbox.company import Company, mailing
 from sandbox.company.frames import money_text
 from sandbox.company.restatement import to_us
 
@@ -65,7 +65,9 @@ def _files(company: Company, as_of: datetime) -> Iterator[_Rows]:
     helped = visible("web_events").filter(pc.equal(visible("web_events")["tool"], "help"))
     yield from _by_month(helped, "visible_at", "events/help_{}.jsonl.gz", _help_events)
     yield from _by_month(visible("offline_touches"), "visible_at", "offline/deelnemers_{}.csv", _offline)
-    yield from _by_month(visible("consent_events"), "visible_at", "consent/answers_{}.jsonl", _consent)
+    answers = visible("consent_events")  # but for what the shop's own mail tool was told
+    answers = answers.filter(pc.not_equal(pc.fill_null(answers["mailer"], ""), mailing.SHOP))
+    yield from _by_month(answers, "visible_at", "consent/answers_{}.jsonl", _consent)
     yield from _by_month(visible("survey_responses"), "visible_at", "surveys/responses_{}.csv", _surveys)
     tests = visible("incrementality_tests")
     yield (
