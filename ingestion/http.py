@@ -16,20 +16,23 @@ What every request gets:
 - errors as SourceError: one line, no token, no query.
 
 Paging (`pages`) fails on the first repeated page or cursor, on more than `page_cap` pages, on an answer
-without the required `data`, on an answer that carries `errors` beside it.
+without the required `data`, on an answer that carries `errors` beside it. An empty page that announces
+another one is asked for twice.
 """
 
 from __future__ import annotations
 
 import base64
 import email.utils
+import gzip
 import hashlib
 import json
 import random
 import re
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, ClassVar, Protocol
@@ -55,6 +58,8 @@ class Answer:
     headers: Mapping[str, str]
     content: bytes
     url: str
+    was_packed: bool = False
+    """The content was a gzip file, which lies here unpacked."""
 
     def json(self) -> Any:
         """The parsed body, parsed once: do not change it. Numbers with a fraction are doubles: use it for
@@ -423,8 +428,8 @@ class ApiClient:
         return self.request(Request(path, "POST", params=params or {}, json=json), **options)
 
     def request(self, request: Request, *, expect: str = "json") -> Answer:
-        """One request with all retries. `expect`: "json" or "xml" (a whole document), "lines" or "bytes"
-        (anything)."""
+        """One request with all retries. `expect`: "json" or "xml" (a whole document), "lines" (anything
+        but a page for people), "file" (the same, unpacked where it is gzip) or "bytes" (anything)."""
         url = self._url(request.path)
         renewed = False
         attempt = 0
@@ -478,10 +483,13 @@ class ApiClient:
         seen_pages: set[bytes] = set()
         seen_requests: set[str] = {repr(request)}
         for _ in range(self.page_cap):
-            answer = self.request(request)
-            document = answer.json()
-            self.require(document, data, expect_list=expect_list, optional=optional)
-            found = dig(document, data)
+            answer, following = self._page(request, next_request, data, expect_list, optional)
+            found = dig(answer.json(), data)
+            if following is not None and (found is MISSING or not found):
+                # Pages may be empty before the last one, but records are lost where one came out empty by
+                # mistake: it is asked for once more.
+                answer, following = self._page(request, next_request, data, expect_list, optional)
+                found = dig(answer.json(), data)
             if found is not MISSING and found:
                 digest = hashlib.sha256(answer.content).digest()
                 if digest in seen_pages:
@@ -492,10 +500,6 @@ class ApiClient:
                     )
                 seen_pages.add(digest)
             yield answer
-            try:
-                following = next_request(request, answer)
-            except (ValueError, KeyError, TypeError, IndexError) as error:
-                raise BadAnswer(self.system, f"{self._shown(answer.url)}: {redact(str(error))}.") from None
             if following is None:
                 return
             if repr(following) in seen_requests:
@@ -508,6 +512,17 @@ class ApiClient:
             request = following
         raise BadAnswer(self.system, f"more than {self.page_cap} pages; this cannot be right.")
 
+    def _page(
+        self, request: Request, next_request: NextRequest, data: str, expect_list: bool, optional: bool
+    ) -> tuple[Answer, Request | None]:
+        """One page, and the request for the page behind it (None: there is none)."""
+        answer = self.request(request)
+        self.require(answer.json(), data, expect_list=expect_list, optional=optional)
+        try:
+            return answer, next_request(request, answer)
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise BadAnswer(self.system, f"{self._shown(answer.url)}: {redact(str(error))}.") from None
+
     def require(self, document: Any, data: str, *, expect_list: bool = True, optional: bool = False) -> None:
         """Refuse an answer with status 200 that carries an error or lacks its data."""
         if isinstance(document, dict):
@@ -517,7 +532,7 @@ class ApiClient:
                         self.system, f"the answer has status 200 but carries {key!r}.", "Run again later."
                     )
         found = dig(document, data)
-        if found is MISSING and optional:
+        if found is MISSING and optional and isinstance(document, dict):
             return
         if found is MISSING or found is None or (expect_list and not isinstance(found, list)):
             raise BadAnswer(
@@ -575,8 +590,13 @@ class ApiClient:
                 raise _Retry("the vendor's limit was reached", wait)
         if answer.status in RETRIED:
             raise _Retry(f"status {answer.status}", _retry_after(answer.headers.get("Retry-After")))
-        if answer.status == 200 and expect != "bytes":
+        if 200 <= answer.status < 300 and expect != "bytes":
             self._whole(answer, expect)
+        if expect == "file" and answer.content.startswith(b"\x1f\x8b"):
+            try:
+                return replace(answer, content=gzip.decompress(answer.content), was_packed=True)
+            except (EOFError, OSError, zlib.error):
+                raise _Retry("a gzip file that is cut off or damaged") from None
         return answer
 
     def _body(self, response: requests.Response, end: float) -> bytes:
@@ -610,7 +630,7 @@ class ApiClient:
         kind = answer.headers.get("Content-Type", "").lower()
         if start.startswith((b"<!doctype", b"<html")) or "text/html" in kind:
             raise _Retry("an HTML page instead of data")
-        if expect == "lines":
+        if expect in ("lines", "file"):
             return
         if not start:
             raise _Retry("an empty answer")

@@ -213,6 +213,7 @@ class Converter:
             source = pa.concat_tables([page.source for page in group]) if source_schema is not None else None
             parts.append(arrow)
             converted.append(self._typed(arrow, columns or self.table.columns, source))
+            self._count_extra(arrow, unknown)
         good = pa.concat_tables([self.table.schema.empty_table(), *(rows for rows, _ in converted)])
         bad = [bad for _, bad in converted]
         if refused:
@@ -225,6 +226,18 @@ class Converter:
                 f"{self.table.name}: {rows_in} in, {good.num_rows} good, {quarantined.num_rows} quarantined"
             )
         return Converted(good, quarantined, rows_in, unknown)
+
+    def _count_extra(self, arrow: pa.Table, unknown: dict[str, int]) -> None:
+        """Note the fields that a connector itself put into `_extra`."""
+        if "_extra" not in arrow.column_names or arrow["_extra"].null_count == arrow.num_rows:
+            return
+        found = self._query(
+            "select unnest(json_keys(_extra)) as field, count(*) as records from input"
+            " where _extra is not null group by field",
+            arrow.select(["_extra"]),
+        )
+        for name, count in zip(found["field"].to_pylist(), found["records"].to_pylist(), strict=True):
+            unknown[name] = unknown.get(name, 0) + count
 
     def quarantine(
         self,

@@ -53,6 +53,7 @@ log = logging.getLogger("funnelhouse.ingestion")
 
 QUARANTINE = "_quarantine"
 SLICES = "_slices"
+EMPTY = "empty"  # the checksum of a slice without rows
 BATCH_ROWS = 50_000
 BATCH_BYTES = 48 << 20
 
@@ -574,6 +575,8 @@ class _TableRun:
         self._counts: Counter[str] = Counter()
         self._open: set[str] = set()  # slices whose reading has begun
         self._read: dict[str, str | None] = {}  # slices that were read whole since the last flush
+        self._emptied: list[str] = []  # slices that held rows and came back without any
+        self._still_filled = False
 
     def take(self, item: Item) -> bool:
         """True if a batch was made. Many small pages and slices are validated together."""
@@ -606,6 +609,16 @@ class _TableRun:
                 self._extraction.connection.system,
                 f"{self._table.name}: the reading of {', '.join(sorted(self._open)[:3])} was not completed.",
                 "This is an error of the connector; report it.",
+            )
+        least = int(self._extraction._variables()["emptied_slices_min"])
+        if len(self._emptied) >= least and not self._still_filled:
+            first, last = min(self._emptied), max(self._emptied)
+            raise SourceError(
+                self._extraction.connection.system,
+                f"{self._table.name}: all {len(self._emptied)} slices from {first} to {last} that held rows "
+                "came back empty.",
+                "The stored rows are kept. Check the account in the vendor's own reports, then run again; "
+                "emptied_slices_min sets from how many slices on this is refused.",
             )
         if self._greatest is not None and self._extraction.bounds is None:
             cursors = self._extraction.cursors.setdefault(self._account, {})
@@ -672,7 +685,11 @@ class _TableRun:
             held = pa.concat_tables(self._held) if self._held else self._table.schema.empty_table()
             computed = self._extraction.stored.checksums(held)
             for name in unknown:
-                checksums[name] = computed.get(name, "empty")
+                checksums[name] = computed.get(name, EMPTY)
+                if checksums[name] != EMPTY:
+                    self._still_filled = True
+                elif stored.get(name, EMPTY) not in (EMPTY, GONE, ""):
+                    self._emptied.append(name)
             same = {name for name in unknown if stored.get(name) == checksums[name]}
             named = pc.is_in(held["_slice"], pa.array(list(checksums), pa.string()))
             unchanged = pc.is_in(held["_slice"], pa.array(sorted(same), pa.string()))

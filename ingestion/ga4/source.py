@@ -9,10 +9,8 @@ generation changes, and the day is read again as a whole.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import re
-import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
@@ -136,19 +134,14 @@ def checksum(objects: Iterable[tuple[str, str]]) -> str:
 
 
 def read_object(client: ApiClient, bucket: str, name: str) -> bytes:
-    """One object's content, unpacked. Raises BadAnswer where the gzip stream is cut off."""
+    """One object's content, unpacked. Raises BadAnswer where the answer is not that file."""
     path = f"/storage/v1/b/{quote(bucket, safe='')}/o/{quote(name, safe='')}"
-    content = client.request(Request(path, params={"alt": "media"}), expect="bytes").content
-    if not content.startswith(b"\x1f\x8b"):
-        return content
-    try:
-        return gzip.decompress(content)
-    except (EOFError, OSError, zlib.error):
-        raise BadAnswer(
-            SYSTEM_NAME,
-            f"the file {name} is cut off or damaged.",
-            "Run again; export the day anew if it stays.",
-        ) from None
+    answer = client.request(Request(path, params={"alt": "media"}), expect="file")
+    # the store itself may unpack what it keeps packed, and says so
+    unpacked = answer.was_packed or "x-goog-stored-content-encoding" in answer.headers
+    if name.endswith(".gz") and not unpacked:
+        raise BadAnswer(SYSTEM_NAME, f"the answer for the file {name} is not that file.", "Run again.")
+    return answer.content
 
 
 def extract(context: Context) -> Iterator[Item]:
@@ -158,6 +151,12 @@ def extract(context: Context) -> Iterator[Item]:
     days = objects_by_day(exports, bucket, prefix(context.connection, context.account))
     sums = {day: checksum(objects) for day, objects in days.items()}
     stored = context.slices(EVENTS.name)
+    if stored and not days:
+        raise BadAnswer(
+            SYSTEM_NAME,
+            f"bucket {bucket} lists no file any more, though {len(stored)} days were loaded.",
+            "Check BUCKET and PREFIX, and that the daily export job runs.",
+        )
     if context.bounds is not None:
         wanted = [day for day in days if context.bounds.date_from <= day <= context.bounds.date_to]
     else:

@@ -229,8 +229,12 @@ def accounts_and_names(context: Context) -> Iterator[Item]:
     """The account itself, and the names of its campaigns, ad groups and ads."""
     client, method = client_for(context.connection), setting(context.connection, SETTINGS, "METHOD")
     for table in (CUSTOMERS, CAMPAIGNS, AD_GROUPS, ADS):
+        count = 0
         for rows in query(client, context.account, QUERIES[table.name], method):
+            count += len(rows)
             yield Page(table.name, records=rows)
+        if table is CUSTOMERS and not count:
+            raise BadAnswer(SYSTEM_NAME, f"account {context.account} told nothing of itself.", "Run again.")
 
 
 def performance(context: Context) -> Iterator[Item]:

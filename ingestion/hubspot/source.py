@@ -20,8 +20,6 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-import orjson
-
 from ingestion.errors import BadAnswer
 from ingestion.http import ApiClient, Request, after, after_in_body
 from ingestion.hubspot.settings import SETTINGS, SYSTEM_NAME, client_for
@@ -325,8 +323,7 @@ def changed(client: ApiClient, names: _Names, since: datetime) -> Iterator[dict[
             "properties": names.wanted,
             "propertiesWithHistory": list(names.history),
         }
-        document = client.post(path, json=body).json()
-        results = document.get("results")
+        results = client.post(path, json=body).at("results")
         if not isinstance(results, list):
             raise BadAnswer(
                 SYSTEM_NAME, f"the batch read of {names.kind.name} has no results.", "Run again later."
@@ -394,8 +391,7 @@ def associations(
     while inputs:
         chunk, inputs = inputs[:ASSOCIATION_BATCH], inputs[ASSOCIATION_BATCH:]
         # Ids without any association come back as errors of a 207: that is no failure.
-        document = client.post(path, json={"inputs": chunk}).json()
-        results = document.get("results")
+        results = client.post(path, json={"inputs": chunk}).at("results")
         if not isinstance(results, list):
             raise BadAnswer(
                 SYSTEM_NAME, f"the associations of {from_type} have no results.", "Run again later."
@@ -445,6 +441,22 @@ def _pages(
     yield Page(MERGES.name, records=merges)
 
 
+ENVELOPE = frozenset(
+    {
+        "id",
+        "properties",
+        "propertiesWithHistory",
+        "associations",
+        "createdAt",
+        "updatedAt",
+        "archived",
+        "archivedAt",
+        "url",
+    }
+)
+"""What stands around a record's properties, known and read or not needed."""
+
+
 def _row(
     names: _Names, record: Mapping[str, Any], links: Mapping[str, Mapping[str, list[dict[str, Any]]]]
 ) -> dict[str, Any]:
@@ -464,7 +476,8 @@ def _row(
     row["properties"] = further or None
     for target in kind.associations:
         row[f"{target}_links"] = links.get(target, {}).get(str(record.get("id"))) or None
-    return row
+    # what the API adds to its records goes on, so that it is kept and reported
+    return {**{name: value for name, value in record.items() if name not in ENVELOPE}, **row}
 
 
 def _change(kind: ObjectType, record_id: str, column: str, entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -512,8 +525,10 @@ def pipeline_stages(context: Context) -> Iterator[Item]:
     client = client_for(context.connection)
     document = client.get("/crm/v3/pipelines/deals").json()
     client.require(document, "results")
+    known = {*ENVELOPE, "label", "stages", "displayOrder"}
     rows = [
         {
+            **{name: value for name, value in pipeline.items() if name not in known},
             "pipeline_id": pipeline.get("id"),
             "pipeline_label": pipeline.get("label"),
             "stage_id": stage.get("id"),
@@ -525,7 +540,7 @@ def pipeline_stages(context: Context) -> Iterator[Item]:
         for pipeline in document["results"]
         for stage in pipeline.get("stages") or []
     ]
-    yield Page(PIPELINE_STAGES.name, body=orjson.dumps(rows))
+    yield Page(PIPELINE_STAGES.name, records=rows)
 
 
 def _batches(values: Iterable[Any], size: int) -> Iterator[list[Any]]:

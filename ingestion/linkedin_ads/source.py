@@ -167,13 +167,15 @@ def account(client: ApiClient, account_id: str) -> Answer:
         SourceError: these credentials do not see it.
     """
     try:
-        return client.get(f"/rest/adAccounts/{account_id}")
+        found = client.get(f"/rest/adAccounts/{account_id}")
     except RequestRefused as refused:
         raise SourceError(
             SYSTEM_NAME,
             f"account {account_id} is not visible ({refused.status}).",
             "Check `accounts`, and that the member has a role in the account.",
         ) from None
+    client.require(found.json(), "id", expect_list=False)
+    return found
 
 
 def names(context: Context) -> Iterator[Item]:

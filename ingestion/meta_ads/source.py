@@ -181,7 +181,9 @@ def pages(client: ApiClient, path: str, **params: Any) -> Iterator[Answer]:
 def account(client: ApiClient, account_id: str) -> Answer:
     """The account itself, with its currency and time zone."""
     with _explained():
-        return client.get(f"/act_{account_id}", params={"fields": "account_id,name,currency,timezone_name"})
+        found = client.get(f"/act_{account_id}", params={"fields": "account_id,name,currency,timezone_name"})
+    client.require(found.json(), "account_id", expect_list=False)
+    return found
 
 
 def names(context: Context) -> Iterator[Item]:

@@ -39,7 +39,7 @@ def run(paths: Paths, server: FaultServer, **options: object) -> None:
     load(paths, CONNECTION, system=system_over_http(server.url, **options), as_of=AS_OF)
 
 
-def test_row_5_a_limit_is_waited_for(paths: Paths, server: FaultServer) -> None:
+def test_row_05_a_limit_is_waited_for(paths: Paths, server: FaultServer) -> None:
     limited = Reply({"message": "slow down"}, 429, {"Retry-After": "2"})
     server.script(limited, limited, Reply({"results": [contact(1), contact(2)]}))
     run(paths, server)
@@ -56,7 +56,7 @@ def test_a_limit_beyond_patience_fails_at_once(paths: Paths, server: FaultServer
     assert len(server.asked) == 1
 
 
-def test_row_6_an_outage_fails_after_the_set_tries(paths: Paths, server: FaultServer) -> None:
+def test_row_06_an_outage_fails_after_the_set_tries(paths: Paths, server: FaultServer) -> None:
     server.script(Reply({"results": [contact(1)]}))
     run(paths, server)
     before = content(paths, with_load_ids=True)
@@ -77,7 +77,7 @@ BROKEN = {
 }
 
 
-def test_row_7_broken_answers_once_each(paths: Paths, server: FaultServer) -> None:
+def test_row_07_broken_answers_once_each(paths: Paths, server: FaultServer) -> None:
     documents = pages(*[[contact(number)] for number in range(len(BROKEN))])
     broken = list(BROKEN.values())
     seen: set[str] = set()
@@ -96,7 +96,7 @@ def test_row_7_broken_answers_once_each(paths: Paths, server: FaultServer) -> No
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_row_7_broken_for_ever(paths: Paths, server: FaultServer, name: str) -> None:
+def test_row_07_broken_for_ever(paths: Paths, server: FaultServer, name: str) -> None:
     server.script(Reply({"results": [contact(1, day=2)]}))
     run(paths, server)
     server.script(BROKEN[name])
@@ -120,7 +120,7 @@ def test_row_7_broken_for_ever(paths: Paths, server: FaultServer, name: str) -> 
         [],
     ],
 )
-def test_row_8_success_that_is_none(paths: Paths, server: FaultServer, document: object) -> None:
+def test_row_08_success_that_is_none(paths: Paths, server: FaultServer, document: object) -> None:
     server.script(Reply({"results": [contact(1)]}))
     run(paths, server)
     before = content(paths, with_load_ids=True)
@@ -130,14 +130,14 @@ def test_row_8_success_that_is_none(paths: Paths, server: FaultServer, document:
     assert content(paths, with_load_ids=True) == before
 
 
-def test_row_9_an_empty_page_in_the_middle(paths: Paths, server: FaultServer) -> None:
+def test_row_09_an_empty_page_in_the_middle(paths: Paths, server: FaultServer) -> None:
     server.answer = by_cursor(pages([contact(1)], [], [], [contact(2)]))  # type: ignore[assignment]
     run(paths, server)
     assert count(paths) == 2
 
 
 @pytest.mark.parametrize(("total", "expected"), [(3, 3), (2, 3), (5, None)])
-def test_row_9_a_wrong_total(paths: Paths, server: FaultServer, total: int, expected: int | None) -> None:
+def test_row_09_a_wrong_total(paths: Paths, server: FaultServer, total: int, expected: int | None) -> None:
     records = [contact(number) for number in range(3)]
 
     def answer(asked: Asked) -> Reply:

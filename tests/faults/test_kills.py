@@ -99,7 +99,7 @@ def recovered(worker: Worker, base: Path, kills: list[dict[str, Any]]) -> tuple[
     return statuses, content(paths)
 
 
-def test_row_1_seeded_kills_at_any_moment(worker: Worker, base: tuple[Path, dict[str, Any], float]) -> None:
+def test_row_01_seeded_kills_at_any_moment(worker: Worker, base: tuple[Path, dict[str, Any], float]) -> None:
     folder, expected, seconds = base
     chance = random.Random(7)
     moments = [chance.uniform(0.02, 0.9) * seconds for _ in range(KILLS)]
@@ -114,7 +114,7 @@ def test_row_1_seeded_kills_at_any_moment(worker: Worker, base: tuple[Path, dict
     assert children == []
 
 
-def test_row_2_kills_right_after_each_commit(
+def test_row_02_kills_right_after_each_commit(
     worker: Worker, base: tuple[Path, dict[str, Any], float]
 ) -> None:
     folder, expected, _ = base

@@ -46,7 +46,7 @@ def run_body(paths: Paths, body: bytes, table: Table = CONTACTS) -> LoadReport:
     return load(paths, CONNECTION, system=System("toy", (resource,), check=lambda _: ""), as_of=AS_OF)
 
 
-def test_row_3_an_unchanged_source_adds_nothing(paths: Paths) -> None:
+def test_row_03_an_unchanged_source_adds_nothing(paths: Paths) -> None:
     data = {**DATA, "contacts": [*DATA["contacts"], contact(9, day=5, amount="much")]}
     first = run(paths, data)
     before = content(paths, with_load_ids=True)
@@ -58,7 +58,7 @@ def test_row_3_an_unchanged_source_adds_nothing(paths: Paths) -> None:
     assert len(before["_quarantine"]) == 1
 
 
-def test_row_4_the_union_of_partial_runs_is_the_whole(paths: Paths) -> None:
+def test_row_04_the_union_of_partial_runs_is_the_whole(paths: Paths) -> None:
     for count in range(1, 6):
         partial = {
             "contacts": DATA["contacts"][:count],
@@ -104,7 +104,7 @@ RESTATED: dict[str, Any] = {
 }
 
 
-def test_row_2_a_stop_between_the_load_and_its_pruning(
+def test_row_02_a_stop_between_the_load_and_its_pruning(
     paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(paths, DATA)

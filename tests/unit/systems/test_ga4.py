@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ingestion.errors import BadAnswer
+from ingestion.errors import BadAnswer, Unreachable
 from ingestion.ga4 import source
 from ingestion.ga4.events import Parser
 from ingestion.ga4.settings import client_for
@@ -160,7 +160,15 @@ def test_only_days_whose_files_changed_are_read(vendor: Vendor, context_of: Any)
 
 def test_a_cut_off_gzip_file_fails_the_load(vendor: Vendor, context_of: Any) -> None:
     scripted(vendor, {"20260601": "1"}, gzip.compress(lines(event()))[:-9])
-    with pytest.raises(BadAnswer, match=r"events_20260601\.json\.gz is cut off"):
+    with pytest.raises(
+        Unreachable, match=r"events_20260601\.json\.gz failed 5 times.*a gzip file that is cut off"
+    ):
+        list(source.extract(context_of("ga4")))
+
+
+def test_what_is_no_packed_file_is_not_taken_for_one(vendor: Vendor, context_of: Any) -> None:
+    scripted(vendor, {"20260601": "1"}, b'{"error": "moved"}')
+    with pytest.raises(BadAnswer, match=r"events_20260601\.json\.gz is not that file"):
         list(source.extract(context_of("ga4")))
 
 
