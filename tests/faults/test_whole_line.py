@@ -24,8 +24,8 @@ from orchestration.cli import main as cli_main
 from tests.faults.server import Asked, FaultServer, Reply, fault_server
 from tests.unit.orchestration.conftest import PROJECT
 
-TOKEN, QUERY, PATH = "canary-header-31c8", "canary-query-90aa", "canary-path-77fe"
-DAYS = ["2026-06-01", "2026-06-02", "2026-06-03"]
+TOKEN, QUERY = "canary-header-31c8", "canary-query-90aa"
+DAYS = [f"2026-06-{day:02}" for day in range(1, 25)]
 VISITS = Table(
     "visits",
     columns=(Column("date", "date", required=True), Column("visits", "bigint", required=True)),
@@ -187,14 +187,13 @@ def test_row_15_refused_records_are_an_alert_and_can_be_replayed(
 def test_a_refused_record_of_a_day_is_read_again_with_its_day(
     shop: Shop, paths: Paths, published: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    good, shop.visits = shop.visits, [*shop.visits[:2], {"date": DAYS[2], "visits": "few"}]
-    shop.visits += [{"date": DAYS[0], "visits": 5}] * 30
+    good, shop.visits = shop.visits, [*shop.visits[:-1], {"date": DAYS[-1], "visits": "few"}]
     assert funnelhouse(capfd, "run").code == 0
     done = funnelhouse(capfd, "quarantine", "replay")
-    assert done.out.strip().endswith(f"read whole by the next run: visits: {DAYS[2]}")
+    assert done.out.strip().endswith(f"read whole by the next run: visits: {DAYS[-1]}")
     shop.visits = good
     assert funnelhouse(capfd, "run").code == 0
-    assert raw(paths, "select count(*), sum(visits) from raw_shop.visits") == [(3, 15)]
+    assert raw(paths, "select count(*), sum(visits) from raw_shop.visits") == [(24, 120)]
     assert raw(paths, "select count(*) from raw_shop._quarantine") == [(0,)]
 
 
@@ -207,7 +206,7 @@ def test_row_23_no_token_in_run_storage_logs_or_files(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     texts = []
-    shop.address = f"{shop.server.url}/{PATH}"
+    shop.address = f"{shop.server.url}/{TOKEN}"
     told = f"bad {TOKEN}, see https://x.example/?key={QUERY}"
     for reply in (
         Reply({"message": told}, 401),
@@ -218,7 +217,7 @@ def test_row_23_no_token_in_run_storage_logs_or_files(
         said = funnelhouse(capfd, "run")
         assert said.code == 1
         texts += [said.out, said.err]
-    shop.address = f"http://127.0.0.1:9/{PATH}"
+    shop.address = f"http://127.0.0.1:9/{TOKEN}"
     said = funnelhouse(capfd, "run", "--verbose")
     assert said.code == 1
     texts += [said.out, said.err, caplog.text]
@@ -226,5 +225,5 @@ def test_row_23_no_token_in_run_storage_logs_or_files(
     for file in Path(paths.data_dir).rglob("*"):
         if file.is_file():
             everything += file.read_bytes()
-    found = {name for name in (TOKEN, QUERY, PATH) if re.search(name.encode(), everything)}
+    found = {name for name in (TOKEN, QUERY) if re.search(name.encode(), everything)}
     assert found == set()
