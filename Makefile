@@ -1,6 +1,6 @@
 # Every target makes its own environment first. `make demo` and `make test` are all that a newcomer needs.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser soak test-peers test-postgres bench compare dev dashboard lint format clean lock
+.PHONY: help demo test test-browser soak test-alone test-peers test-postgres bench compare dev dashboard lint format clean lock
 SHELL := /bin/sh
 
 py := .venv/bin/python
@@ -24,6 +24,9 @@ test-browser: .venv/.complete ## the dashboard in Chromium: every page and filte
 
 soak: .venv/.complete ## sixty simulated days, one run a day, against one full run at the end
 	@$(py) -m pytest -m soak tests/integration/test_simulated_days.py
+
+test-alone: .venv/.complete ## each connected system by itself builds and publishes every mart (about ten minutes)
+	@$(py) -m pytest -m alone -n 2 tests/integration/test_alone.py
 
 .venv-peers/.complete: .venv/.complete scripts/peers.sh
 	@./scripts/peers.sh

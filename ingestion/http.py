@@ -1,6 +1,6 @@
 """The one owner of HTTP: retries, rate limits, deadlines, paging guards, authentication, redaction.
 
-    client = ApiClient("hubspot", base_url, auth=BearerAuth(token))
+    client = ApiClient("acme", base_url, auth=BearerAuth(token))
     answer = client.get("/crm/v3/owners", params={"limit": 100})  # .content, .json(), .headers, .status
     for answer in client.pages(
         "/crm/v3/objects/contacts", next_request=after("paging.next.after"), data="results"
