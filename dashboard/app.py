@@ -12,6 +12,9 @@ from dashboard import components, data, formats
 # Path in the address -> title. The module of the same name in `pages` draws it.
 PAGES = {
     "overview": "Overview",
+    "funnel": "Funnel",
+    "pipeline": "Pipeline and forecast",
+    "retention": "Retention",
 }
 
 

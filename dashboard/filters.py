@@ -253,12 +253,13 @@ def _is_span(text: str) -> bool:
 
 
 def _write_address(state: Mapping[str, str], names: tuple[str, ...]) -> None:
-    """The page's own filters, and of the others what is not the default."""
+    """The page's own filters, of the others what is not the default, and what a page keeps there besides."""
     defaults = {name: values[0] for name, values in choices().items()}
     wanted = {name: state[name] for name in NAMES if name in names or state[name] != defaults[name]}
     st.session_state[_WRITTEN] = wanted
-    if {name: st.query_params[name] for name in st.query_params} != wanted:
-        st.query_params.from_dict(wanted)
+    besides = {name: st.query_params[name] for name in st.query_params if name not in NAMES}
+    if {name: st.query_params[name] for name in st.query_params} != {**wanted, **besides}:
+        st.query_params.from_dict({**wanted, **besides})
 
 
 def _key(name: str) -> str:
