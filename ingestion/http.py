@@ -147,10 +147,13 @@ def after_in_body(path: str, key: str) -> NextRequest:
     return next_request
 
 
-def next_link(path: str) -> NextRequest:
-    """A URL in the answer, which must keep the origin."""
+def next_link(path: str, within: str = "") -> NextRequest:
+    """A URL in the answer, which must keep the origin. `within`: the object that every page has, the last
+    one too; a page without it says nothing about what follows and is an error."""
 
     def next_request(request: Request, answer: Answer) -> Request | None:
+        if within and not isinstance(answer.at(within), dict):
+            raise ValueError(f"the page has no {within!r}, so that nothing says whether it is the last one")
         link = answer.at(path)
         return Request(str(link), headers=request.headers) if link else None
 

@@ -138,7 +138,8 @@ EVENTS = Table(
 
 def pages(client: ApiClient, path: str, **params: Any) -> Iterator[Answer]:
     """All pages of a collection: the next page's link, which must keep the origin, has the cursor."""
-    yield from client.pages(path, params=params, next_request=next_link("links.next"), data="data")
+    following = next_link("links.next", within="links")
+    yield from client.pages(path, params=params, next_request=following, data="data")
 
 
 def metrics(client: ApiClient) -> Iterator[Answer]:

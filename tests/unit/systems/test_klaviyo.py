@@ -115,6 +115,29 @@ def test_a_next_link_to_another_origin_is_refused_and_never_asked(vendor: Vendor
         stranger.close()
 
 
+def test_a_page_that_does_not_say_whether_it_is_the_last_one_fails(vendor: Vendor, context_of: Any) -> None:
+    vendor.on("/api/flows", {"data": [{"id": "1"}]})
+    with pytest.raises(BadAnswer, match="no 'links'"):
+        list(source.pages(client_for(context_of("klaviyo").connection), "/api/flows"))
+    vendor.on("/api/flows", {"data": None, "links": {}})
+    with pytest.raises(BadAnswer, match="no list at 'data'"):
+        list(source.pages(client_for(context_of("klaviyo").connection), "/api/flows"))
+
+
+def test_an_empty_page_in_the_middle_ends_nothing(vendor: Vendor, context_of: Any) -> None:
+    answers = iter([[{"id": "1"}], [], [{"id": "2"}]])
+    number = iter(range(1, 3))
+
+    def page(_: Asked) -> Any:
+        found, following = next(answers), next(number, None)
+        links = {"next": f"{vendor.url}/api/flows?page%5Bcursor%5D={following}"} if following else {}
+        return {"data": found, "links": links}
+
+    vendor.on("/api/flows", page)
+    found = source.pages(client_for(context_of("klaviyo").connection), "/api/flows")
+    assert [record["id"] for answer in found for record in answer.at("data")] == ["1", "2"]
+
+
 def test_a_repeated_cursor_fails_at_once(vendor: Vendor, context_of: Any) -> None:
     number = iter(range(100))
     vendor.on(

@@ -71,7 +71,8 @@ class Vendor:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        # Closing waits for the server's next look at whether it shall end: half a second a test by default.
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def on(self, path: str, script: Script | Any) -> None:
         self._scripts[path] = script if callable(script) else lambda _: script
