@@ -115,6 +115,8 @@ class LoggedRequest:
     status: int = 0
     sent_bytes: int = 0
     fault: str | None = None
+    changed: bool = False
+    """Whether the fault found what to change in the vendor's answer."""
 
 
 class FaultBook:
@@ -335,7 +337,9 @@ class FaultLayer:
         self._last_body[path] = (status, headers, content)
         if fault is not None:
             lists = getattr(vendor, "LISTS", ())
+            before = content
             headers, content = _changed(fault, lists, headers, content, _asked_cursor(query, body))
+            entry.changed = content is not before
         await _deliver(fault, status, headers, content, counted)
 
     async def _ask(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -371,8 +375,11 @@ def _changed(
     if fault.kind not in PAGES + RECORDS or fault.kind == "repeat_page":
         return headers, content
     if content[:2] == b"\x1f\x8b":  # a file of records, one JSON object a line
-        records = [json.loads(line) for line in gzip.decompress(content).splitlines()]
+        lines = gzip.decompress(content).splitlines()
+        records = [json.loads(line) for line in lines]
         _spoil_records(records, fault)
+        if repr(records) == repr([json.loads(line) for line in lines]):
+            return headers, content
         content = gzip.compress("\n".join(map(json.dumps, records)).encode(), 1)
         # The digest header would tell of the change; a file that a vendor wrote so has a fitting one.
         headers = [header for header in headers if not header[0].lower().endswith(b"-hash")]
@@ -381,8 +388,11 @@ def _changed(
         document = json.loads(content)
     except ValueError:
         return headers, content
-    content = json.dumps(change_document(document, fault, lists, cursor)).encode("ascii")
-    return _reset_headers(headers, len(content)), content
+    before = json.dumps(document)
+    after = json.dumps(change_document(document, fault, lists, cursor))
+    if after == before:
+        return headers, content
+    return _reset_headers(headers, len(after)), after.encode("ascii")
 
 
 async def _deliver(

@@ -130,11 +130,6 @@ class Reading:
         found = list(first.values())
         return found[:: max(1, -(-len(found) // most))]
 
-    @property
-    def has_lists(self) -> bool:
-        """Whether the answers hold records that a fault can reach (JSON, not XML)."""
-        return self.outcome({"kind": "null_data", "times": None}) != self.items
-
     def outcome(self, *rules: Mapping[str, Any]) -> list[str] | FunnelhouseError:
         """What came of a reading with faults: its items, or the one-line error. Anything else is raised."""
         self.control("DELETE", "requests")
@@ -148,6 +143,7 @@ class Reading:
 
     def converted(self, *rules: Mapping[str, Any]) -> dict[str, Counts]:
         """What becomes of each table's records when some of them are spoilt."""
+        self.control("DELETE", "requests")
         self.control("POST", "faults", {"rules": [{"path": f"^/{self.system.name}/", **r} for r in rules]})
         try:
             items = list(islice(self.resource.extract(self.context), 3 * MOST_ITEMS))
@@ -171,6 +167,15 @@ class Reading:
     def log(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.control("GET", "requests")["requests"]
         return found
+
+    @property
+    def is_asked_by_field(self) -> bool:
+        """GraphQL gives the fields that a query names and no others."""
+        return any("graphql" in asked.path for asked in self.asked)
+
+    def changed(self) -> int:
+        """How many answers held records that the fault could reach (rows of bare values, XML: none)."""
+        return sum(entry["changed"] for entry in self.log())
 
     def faulted(self) -> int:
         return sum(entry["fault"] is not None for entry in self.log())

@@ -20,6 +20,7 @@ from ingestion.http import ApiClient
 from sandbox.app import running
 from sandbox.company import generate
 from sandbox.environment import environment
+from sandbox.servers import vendors
 from tests.faults.readings import (
     AS_OF,
     FIRST_DAY,
@@ -56,12 +57,38 @@ def find() -> Iterator[Find]:
         yield make
 
 
+class Clock:
+    """Time in which nobody waits: a sleep moves it on. Servers that count calls a second go by it too."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+        self.slept: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.ahead += seconds
+        self.slept.append(seconds)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+
+@pytest.fixture(scope="module")
+def clock() -> Clock:
+    return Clock()
+
+
 @pytest.fixture(autouse=True)
-def slept(find: Find, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+def slept(find: Find, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The waiting times that were asked for, none of them waited."""
-    times: list[float] = []
-    monkeypatch.setattr(time, "sleep", times.append)
-    return times
+    clock.slept.clear()
+    for module in vendors().values():
+        if hasattr(module, "time"):
+            monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(time, "sleep", clock.sleep)
+    return clock.slept
 
 
 @pytest.fixture
@@ -81,10 +108,12 @@ def optional_data(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 def test_row_05_a_limit_is_waited_for(find: Find, slept: list[float], name: str, resource: str) -> None:
     reading = find(name, resource)
     for place in reading.places():
-        slept.clear()
+        if "token" in place.path:
+            continue  # a limit is a matter of the API
+        already = len(slept)
         assert reading.outcome(place.hit("rate_limit", times=2, retry_after=2)) == reading.items
         assert reading.faulted() == 2, "twice refused, answered the third time"
-        assert sum(seconds >= 2 for seconds in slept) >= 2
+        assert sum(seconds >= 2 for seconds in slept[already:]) >= 2
 
 
 @each_resource
@@ -205,7 +234,7 @@ def test_row_15_a_poisoned_record_costs_no_other(find: Find, name: str, resource
     for table, clean in before.items():
         assert after[table].rows_in == clean.rows_in, "none vanished"
         assert after[table].good.num_rows + refused.get(table, 0) == clean.good.num_rows
-    assert refused or not reading.has_lists
+    assert refused or reading.is_asked_by_field or not reading.changed()
 
 
 @each_resource
@@ -216,7 +245,7 @@ def test_row_16_a_new_field_is_kept_and_reported(find: Find, name: str, resource
     for table, clean in before.items():
         assert after[table].good.equals(clean.good)
     reported = [table for table, counts in after.items() if counts.unknown.get("surprise")]
-    assert reported or not reading.has_lists
+    assert reported or reading.is_asked_by_field or not reading.changed()
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
