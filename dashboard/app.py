@@ -12,6 +12,7 @@ from dashboard import components, data, formats
 # Path in the address -> title. The module of the same name in `pages` draws it.
 PAGES = {
     "overview": "Overview",
+    "attribution": "Attribution",
     "funnel": "Funnel",
     "pipeline": "Pipeline and forecast",
     "retention": "Retention",

@@ -205,3 +205,50 @@ def axis_format(kind: str) -> dict[str, Any]:
         symbol = formats.SYMBOLS.get(data.settings().currency, "")
         return {"tickprefix": symbol.replace("$", "&#36;"), "tickformat": "~s"}
     return {"tickformat": "~s" if kind in ("compact", "integer", "number") else ""}
+
+
+def changes(
+    rows: Sequence[Mapping[str, Any]], name: str, value: str, kind: str = "number", row_height: int = 26
+) -> go.Figure:
+    """Gains to the right, losses to the left, with their sign written at them."""
+    chosen = theme()
+    values = [row[value] or 0 for row in rows]
+    made = figure(height=max(3, len(rows)) * row_height + 28)
+    texts = [
+        ("+" if number > 0 else "") + label
+        for number, label in zip(values, written(values, kind), strict=True)
+    ]
+    made.add_bar(
+        orientation="h",
+        y=list(range(len(rows))),
+        x=values,
+        text=texts,
+        textposition="outside",
+        cliponaxis=False,
+        marker={
+            "color": [
+                chosen.neutral if row[name] in GREY_CHANNELS else chosen.good if number >= 0 else chosen.bad
+                for row, number in zip(rows, values, strict=True)
+            ]
+        },
+        customdata=[text(row[name], 80) for row in rows],
+        hovertemplate="%{customdata}<br>%{text}<extra></extra>",
+    )
+    made.update_yaxes(
+        tickmode="array",
+        tickvals=list(range(len(rows))),
+        ticktext=[text(row[name], 24) for row in rows],
+        autorange="reversed",
+        showgrid=False,
+        zeroline=False,
+        tickfont={"color": chosen.ink, "size": 12},
+    )
+    room = (max([0, *values]) - min([0, *values]) or 1) * 0.2
+    made.update_xaxes(
+        visible=True,
+        showticklabels=False,
+        showgrid=False,
+        zeroline=True,
+        range=[min([0, *values]) - room, max([0, *values]) + room],
+    )
+    return made

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -90,7 +91,12 @@ def figures(shown: Sequence[Figure], key: str) -> None:
     """Cards side by side, with their definitions on hover, focus or touch, and one download."""
     currency = data.settings().currency
     cards = "".join(_card(figure, currency, f"{key}_{number}") for number, figure in enumerate(shown))
-    st.html(f'<div class="fh-cards" data-testid="figures-{escape(key)}">{cards}</div>')
+    columns = next((width for width in (6, 5, 4, 3) if len(shown) % width == 0), min(len(shown), 6))
+    columns = {8: 4, 7: 7}.get(len(shown), columns)
+    st.html(
+        f'<div class="fh-cards" style="--fh-columns: {columns}"'
+        f' data-testid="figures-{escape(key)}">{cards}</div>'
+    )
     rows = [
         {"figure": one.label, "value": one.value, "period_before": one.before, "definition": one.definition}
         for one in shown
@@ -238,9 +244,15 @@ def table(
         f"{escape(column.label)}</th>"
         for column in columns
     )
+    texts = {
+        column.key: formats.column([row.get(column.key) for row in first], column.kind, currency)
+        for column in columns
+    }
     body = "".join(
         f"<tr{' class=fh-total' if total and number == len(first) - 1 else ''}>"
-        + "".join(_cell(row, column, currency, largest.get(column.key, 0)) for column in columns)
+        + "".join(
+            _cell(row, column, texts[column.key][number], largest.get(column.key, 0)) for column in columns
+        )
         + "</tr>"
         for number, row in enumerate(first)
     )
@@ -261,9 +273,8 @@ def _side(column: Column) -> str:
     return "fh-right" if column.kind in formats.NUMERIC_KINDS else "fh-left"
 
 
-def _cell(row: dict[str, Any], column: Column, currency: str, largest: float) -> str:
+def _cell(row: dict[str, Any], column: Column, written: str, largest: float) -> str:
     value = row.get(column.key)
-    written = formats.write(value, column.kind, currency)
     full = formats.shorten(written, 400)
     short = formats.shorten(written, column.length)
     content = escape(short)
@@ -308,3 +319,42 @@ def style() -> None:
     values = "".join(f"--fh-{name}:{getattr(chosen, name)};" for name in names)
     sheet = data.project_file("style.css").read_text(encoding="utf-8")
     st.html(f"<style>:root{{{values}}}\n{sheet}</style>")
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something to do: what, why, what it is worth, and the page that shows more (with filters for it)."""
+
+    title: str
+    text: str
+    worth: str = ""
+    page: str = ""
+    address: tuple[tuple[str, str], ...] = ()
+
+
+def tasks(shown: Sequence[Task], key: str) -> None:
+    """Things to do, side by side, with one download."""
+    if not shown:
+        empty_state("Nothing stands out: no leak beyond chance, no deal, channel or renewal in trouble.")
+        return
+    cards = "".join(
+        f'<div data-task="{number}"><h3>{escape(task.title)}</h3>'
+        + (f'<p class="fh-worth">{escape(task.worth)}</p>' if task.worth else "")
+        + f"<p>{escape(task.text)}</p>{_more(task)}</div>"
+        for number, task in enumerate(shown, 1)
+    )
+    st.html(f'<div class="fh-todo" data-testid="tasks-{escape(key)}">{cards}</div>')
+    rows = [{"what": task.title, "worth": task.worth, "why": task.text} for task in shown]
+    _download(rows, ["what", "worth", "why"], key)
+
+
+def _more(task: Task) -> str:
+    if not task.page:
+        return ""
+    address = f"/{task.page}" + (f"?{urlencode(task.address)}" if task.address else "")
+    return f'<p><a href="{escape(address)}" target="_self">Show me</a></p>'
+
+
+def beside(*widths: float) -> list[Any]:
+    """Parts of a page side by side; under each other on a telephone."""
+    return list(st.columns(list(widths) or 2, gap="small"))

@@ -20,6 +20,7 @@ from dashboard import data, formats
 ALL = "all"
 DEFAULT_PERIOD = "last_3_months"
 PREFERRED_MODEL = "linear"
+PREFERRED_CONVERSION = "purchase"
 PERIODS = {
     "last_4_weeks": "Last 4 weeks",
     "last_month": "Last month",
@@ -36,6 +37,7 @@ LABELS = {
     "channel": "Channel",
     "country": "Country",
     "funnel": "Funnel",
+    "conversion": "Conversion",
     "model": "Attribution model",
     "date_basis": "Date basis",
 }
@@ -87,6 +89,7 @@ class Filters:
     channel: str | None
     country: str | None
     funnel: str
+    conversion: str
     model: str
     date_basis: str
 
@@ -170,6 +173,7 @@ def describe(chosen: Filters, names: tuple[str, ...]) -> str:
         "channel": chosen.channel or "all channels",
         "country": chosen.country or "all countries",
         "funnel": f"{formats.words(chosen.funnel)} funnel",
+        "conversion": f"conversions of type {formats.words(chosen.conversion)}",
         "model": f"{formats.words(chosen.model)} model",
         "date_basis": f"by {DATE_BASES[chosen.date_basis].lower()}",
     }
@@ -191,11 +195,14 @@ def choices() -> dict[str, list[str]]:
     funnels = data.query(
         "select funnel from funnel.funnel_stage_conversion group by funnel order by min(stage), funnel"
     ).column("funnel")
+    kinds = data.query("select distinct conversion_type from core.fct_conversions").column("conversion_type")
+    kinds.sort(key=lambda name: (name != PREFERRED_CONVERSION, name))
     return {
         "period": [DEFAULT_PERIOD, *(name for name in PERIODS if name != DEFAULT_PERIOD)],
         "channel": [ALL, *channels.column("channel")],
         "country": [ALL, *countries.column("segment_value")],
         "funnel": sorted(funnels) or [ALL],
+        "conversion": kinds or [PREFERRED_CONVERSION],
         "model": models or [PREFERRED_MODEL],
         "date_basis": list(DATE_BASES),
     }
@@ -221,6 +228,7 @@ def _filters(state: Mapping[str, str]) -> Filters:
         channel=None if state["channel"] == ALL else state["channel"],
         country=None if state["country"] == ALL else state["country"],
         funnel=state["funnel"],
+        conversion=state["conversion"],
         model=state["model"],
         date_basis=state["date_basis"],
     )
@@ -284,7 +292,7 @@ def _named(name: str) -> Callable[[str], str]:
             return {"channel": "All channels", "country": "All countries"}.get(name, "All")
         if name == "date_basis":
             return DATE_BASES.get(value, value)
-        return formats.words(value) if name in ("funnel", "model") else value
+        return formats.words(value) if name in ("funnel", "conversion", "model") else value
 
     return label
 

@@ -197,6 +197,24 @@ KINDS: Mapping[str, Callable[..., str]] = {
 NUMERIC_KINDS = frozenset(KINDS) - {"words", "date", "moment"}
 
 
+def column(values: Sequence[Any], kind: str, currency: str = "") -> list[str]:
+    """A column of a table: all its values with the same number of decimals, no more than tell something."""
+    sizes = [abs(value) for value in values if not is_missing(value) and isinstance(value, int | float)]
+    if kind not in ("number", "money", "days") or not sizes:
+        return [write(value, kind, currency) for value in values]
+    whole = all(size == round(size) for size in sizes)
+    digits = 0 if whole or max(sizes) >= 1000 else 1 if kind != "money" else 0 if max(sizes) >= 100 else 2
+    texts = []
+    for value in values:
+        if is_missing(value):
+            texts.append(NOTHING)
+        elif kind == "money":
+            texts.append(_in_currency(value, f"{abs(value):,.{digits}f}", currency))
+        else:
+            texts.append(_signed(f"{value:,.{digits}f}") + (" d" if kind == "days" else ""))
+    return texts
+
+
 def csv_cell(value: Any) -> Any:
     """A cell that no spreadsheet runs: text that could start a formula gets an apostrophe in front."""
     if isinstance(value, bool):

@@ -198,7 +198,7 @@ def build_dbt_assets(manifest: Mapping[str, Any]) -> AssetsDefinition:
             )
         if not context.is_subset:
             with house.warehouse() as connection:
-                ledger.mark_passed(connection, started)
+                ledger.mark_passed(connection, started, transform.checks(paths, result))
         report(PHASE, _summary(result, started.is_full_refresh), finished=True)
 
     return build_and_audit

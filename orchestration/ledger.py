@@ -9,6 +9,7 @@ again.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,8 +148,49 @@ def begin_build(
     return build
 
 
-def mark_passed(connection: Any, build: Build) -> None:
-    """Note that every blocking check of the build has passed."""
+@dataclass(frozen=True)
+class Check:
+    """One data test of a build: where, what it looks for, and how many rows it found."""
+
+    name: str
+    kind: str
+    relation: str  # schema.table; '' for a test over several tables
+    column: str
+    description: str
+    is_blocking: bool
+    status: str  # pass, warn (fail and error never reach publication)
+    rows_found: int
+
+
+CHECKS = """
+create table trust.check_results (
+    check_name varchar, kind varchar, relation varchar, column_name varchar, description varchar,
+    is_blocking boolean, status varchar, rows_found bigint
+)
+"""
+CHECKS_MEAN = {
+    "": "One check of the build that was published: what was looked for, and how many rows were found.",
+    "check_name": "Name of the check.",
+    "kind": "Rule that it applies, such as unique or not_null; `of this project` for a query of its own.",
+    "relation": "Table that it belongs to; empty for a check over several tables.",
+    "column_name": "Column that it belongs to; empty for a check of a whole table.",
+    "description": "What it looks for, where that is said.",
+    "is_blocking": "A failure would have kept the build from being published.",
+    "status": "pass or warn: what fails is not published.",
+    "rows_found": "Rows that break the rule.",
+}
+
+
+def mark_passed(connection: Any, build: Build, checks: Sequence[Check] = ()) -> None:
+    """Note that every blocking check of the build has passed, and leave what was checked to be published."""
+    connection.execute("create schema if not exists trust")
+    connection.execute("drop table if exists trust.check_results")
+    if checks:
+        connection.execute(CHECKS)
+        connection.executemany(
+            "insert into trust.check_results values (?, ?, ?, ?, ?, ?, ?, ?)",
+            [list(vars(check).values()) for check in checks],
+        )
     connection.execute("update ops.builds set passed_at = ? where build_number = ?", [_now(), build.number])
 
 

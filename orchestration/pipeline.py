@@ -67,7 +67,7 @@ def run_once(
         built.raise_on_failure()
         connection = connect(paths)
         try:
-            ledger.mark_passed(connection, started)
+            ledger.mark_passed(connection, started, transform.checks(paths, built))
             published = publication.publish(
                 connection, paths.published, descriptions=transform.descriptions(paths)
             )

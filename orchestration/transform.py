@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ingestion.settings import PROJECT_ROOT, Paths, project, read_settings
+from orchestration import ledger
 from orchestration.errors import Problem, one_line
 
 PROJECT_DIR = PROJECT_ROOT / "dbt_project"
@@ -75,6 +76,31 @@ class BuildResult:
     def raise_on_failure(self) -> None:
         if self.failures:
             raise BuildFailed(self.failures)
+
+
+def checks(paths: Paths, result: BuildResult) -> list[ledger.Check]:
+    """The data tests of a finished build, as they are published: what was checked, and what came of it."""
+    manifest = json.loads(manifest_path(paths).read_text(encoding="utf-8"))
+    found = []
+    for event in result.events:
+        node = manifest["nodes"].get(event["data"]["node_info"]["unique_id"])
+        if node is None or node["resource_type"] != "test":
+            continue
+        attached = manifest["nodes"].get(node.get("attached_node") or "")
+        test = node.get("test_metadata") or {}
+        found.append(
+            ledger.Check(
+                name=node["name"],
+                kind=test.get("name") or "of this project",
+                relation=f"{attached['schema']}.{attached['name']}" if attached else "",
+                column=node.get("column_name") or "",
+                description=" ".join(node.get("description", "").split()),
+                is_blocking=str(node["config"].get("severity", "error")).lower() == "error",
+                status=str(event["data"].get("status", "")),
+                rows_found=int(event["data"].get("num_failures") or 0),
+            )
+        )
+    return found
 
 
 def variables(paths: Paths) -> dict[str, Any]:
@@ -196,6 +222,8 @@ def descriptions(paths: Paths) -> dict[str, str]:
         found[table] = node["description"]
         for name, column in node["columns"].items():
             found[f"{table}.{name}"] = column["description"]
+    for name, text in ledger.CHECKS_MEAN.items():
+        found[".".join(filter(None, ("trust.check_results", name)))] = text
     return {name: " ".join(text.split()) for name, text in found.items() if text.strip()}
 
 

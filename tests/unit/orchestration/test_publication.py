@@ -70,6 +70,25 @@ def test_published_file_holds_the_marts_only_and_is_read_only(tmp_path: Path) ->
     assert "v1.2.0" in str(version[0])
 
 
+def test_published_file_says_what_it_holds_and_what_was_checked(tmp_path: Path) -> None:
+    connection = make_candidate(tmp_path / "warehouse.duckdb", 1)
+    build = ledger.begin_build(connection, "run-2", AS_OF, "hash")
+    check = ledger.Check("a_rule", "unique", TABLES[0], "version", "No two rows alike.", True, "warn", 3)
+    ledger.mark_passed(connection, build, [check])
+    said = {TABLES[0]: "One customer's 'row'.", f"{TABLES[0]}.version": "Its version."}
+    target = tmp_path / "published" / "funnelhouse.duckdb"
+    publication.publish(connection, target, descriptions={**said, "core.elsewhere": "No such table."})
+    with duckdb.connect(str(target), read_only=True) as reader:
+        comments = reader.execute(
+            "select schema_name || '.' || table_name, comment from duckdb_tables() where comment is not null"
+            " union all select schema_name || '.' || table_name || '.' || column_name, comment"
+            " from duckdb_columns() where comment is not null"
+        ).fetchall()
+        checks = reader.execute("select check_name, status, rows_found from trust.check_results").fetchall()
+    assert dict(comments) == said
+    assert checks == [("a_rule", "warn", 3)]
+
+
 def test_the_mark_advances_to_what_the_build_had_read(tmp_path: Path) -> None:
     connection = make_candidate(tmp_path / "warehouse.duckdb", 1)
     connection.execute("insert into raw_shop.orders values ('late', '9.9')")  # loaded after the build
