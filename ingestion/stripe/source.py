@@ -1,8 +1,9 @@
-"""What is read from Stripe: lists at first, then what the event log says has changed.
+"""What is read from Stripe: lists at first, then what is new and what the event log says has changed.
 
-Lists can only be filtered by creation, so updates come by `/v1/events`: each changed object is read again
-as it is now, so that the order of events does not matter. The log reaches back 30 days; after a longer
-pause everything is listed anew. Products and prices are few and are listed in every run.
+Lists can only be filtered by creation: they give what is new, a hundred a page. Updates come by `/v1/events`:
+each changed object is read again as it is now, so that the order of events does not matter. The log reaches
+back 30 days; after a longer pause everything is listed anew. Products and prices are few and are listed in
+every run.
 
 Invoice lines are taken once an invoice is finalised: from then on Stripe does not change them. Draft lines
 come and go.
@@ -468,12 +469,16 @@ EVENTS = Table(
 
 @dataclass(frozen=True)
 class Kind:
-    """One type of object: its table, its list, the parameters that make the list whole."""
+    """One type of object: its table, its list, the parameters that make the list whole.
+
+    by_creation: whether the list can be filtered by creation.
+    """
 
     object: str
     table: Table
     path: str
     params: Mapping[str, str]
+    by_creation: bool = True
 
 
 KINDS = (
@@ -482,9 +487,14 @@ KINDS = (
     Kind("invoice", INVOICES, "/v1/invoices", {}),
     Kind("charge", CHARGES, "/v1/charges", {}),
     Kind("refund", REFUNDS, "/v1/refunds", {}),
-    Kind("credit_note", CREDIT_NOTES, "/v1/credit_notes", {}),
+    Kind("credit_note", CREDIT_NOTES, "/v1/credit_notes", {}, by_creation=False),
 )
-CATALOGUE = (Kind("product", PRODUCTS, "/v1/products", {}), Kind("price", PRICES, "/v1/prices", {}))
+# Subscriptions go on at prices that are no longer offered; the list of prices leaves those out unless asked.
+CATALOGUE = (
+    Kind("product", PRODUCTS, "/v1/products", {}),
+    Kind("price", PRICES, "/v1/prices", {"active": "true"}),
+    Kind("price", PRICES, "/v1/prices", {"active": "false"}),
+)
 
 
 def listed(client: ApiClient, path: str, params: Mapping[str, Any]) -> Iterator[Answer]:
@@ -498,7 +508,7 @@ def listed(client: ApiClient, path: str, params: Mapping[str, Any]) -> Iterator[
 
 
 def extract(context: Context) -> Iterator[Item]:
-    """Everything in the first run and after a long pause; else the objects that the event log names."""
+    """Everything in the first run and after a long pause; else new objects and those that the log names."""
     client = client_for(context.connection)
     for kind in CATALOGUE:
         for answer in listed(client, kind.path, kind.params):
@@ -518,15 +528,21 @@ def extract(context: Context) -> Iterator[Item]:
                 # Accounts of older API versions tell a refund by its charge alone.
                 changed.setdefault("refunds of charge", set()).add(str(subject.get("id")))
     for kind in KINDS:
-        ids = changed.get(kind.object, set())
+        ids = set(changed.get(kind.object, ()))
+        if not relist and kind.by_creation:
+            new = {**kind.params, "created[gte]": int(from_moment.timestamp())}
+            for answer in listed(client, kind.path, new):
+                found = answer.at("data")
+                ids -= {str(record.get("id")) for record in found}
+                yield from _page(client, kind, answer.content, "data", found)
         if relist or len(ids) > RELIST_ABOVE:
             for answer in listed(client, kind.path, kind.params):
                 yield from _page(client, kind, answer.content, "data", answer.at("data"))
             continue
         for object_id in sorted(ids):
-            found = one(client, f"{kind.path}/{object_id}")
-            if found is not None:
-                yield from _page(client, kind, found.content, "", [found.json()])
+            changed_one = one(client, f"{kind.path}/{object_id}")
+            if changed_one is not None:
+                yield from _page(client, kind, changed_one.content, "", [changed_one.json()])
         if kind is _REFUND:
             for charge_id in sorted(changed.get("refunds of charge", ())):
                 for answer in listed(client, kind.path, {"charge": charge_id}):

@@ -43,6 +43,7 @@ FILTERS: dict[str, tuple[str, ...]] = {
     "credit_notes": ("customer", "invoice"),
     "events": ("type", "types"),
 }
+NOT_BY_CREATION = ("credit_notes",)
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Books:
     lines: dict[str, list[dict[str, Any]]]
     refunds: list[dict[str, Any]]
     refunds_of: dict[str, list[dict[str, Any]]]
+    credited: dict[str, list[dict[str, Any]]]  # refunds that a credit note made, by invoice
     invoices_of: dict[str, list[dict[str, Any]]]  # by subscription, oldest first
 
 
@@ -169,6 +171,7 @@ def _books(world: World) -> Books:
             known = {"name": line["product_name"], "created_at": dates[line["invoice_id"]], "plan": None}
             products.setdefault(line["product_id"], {"product_id": line["product_id"], **known})
         refunds = world.rows("select * from refunds order by created_at")
+        contracts = {row["invoice_id"] for row in invoices if row["deal_id"] is not None}
         return Books(
             customers=world.rows("select * from billing_customers order by created_at"),
             prices=prices,
@@ -182,6 +185,8 @@ def _books(world: World) -> Books:
             lines=_by(lines, "invoice_id"),
             refunds=refunds,
             refunds_of=_by(refunds, "charge_id"),
+            # The books of contracts are kept by credit notes; a refund of an app's invoice has none.
+            credited=_by((row for row in refunds if row["invoice_id"] in contracts), "invoice_id"),
             invoices_of=_by((row for row in invoices if row["subscription_id"]), "subscription_id"),
         )
 
@@ -543,7 +548,11 @@ def _invoice(
         },
         "period_end": epoch(row["period_end"]),
         "period_start": epoch(row["period_start"]),
-        "post_payment_credit_notes_amount": 0,
+        "post_payment_credit_notes_amount": sum(
+            note["amount_minor"]
+            for note in books.credited.get(row["invoice_id"], [])
+            if note["created_at"] <= at
+        ),
         "pre_payment_credit_notes_amount": 0,
         "quote": None,
         "receipt_number": None,
@@ -651,6 +660,68 @@ def _refund(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _credit_note(refund: Mapping[str, Any], invoice: Mapping[str, Any]) -> dict[str, Any]:
+    """The note that made a refund of a contract's invoice."""
+    total = refund["amount_minor"]
+    net = round(total * (invoice["total_minor"] - (invoice["tax_minor"] or 0)) / invoice["total_minor"])
+    tax = {**_tax(total - net, invoice), "inclusive": False}
+    note_id = "cn_1" + digest(refund["refund_id"], length=23)
+    line = {
+        "id": "cnli_1" + digest(refund["refund_id"], "line", length=23),
+        "object": "credit_note_line_item",
+        "amount": net,
+        "amount_excluding_tax": net,
+        "description": "Refund",
+        "discount_amount": 0,
+        "discount_amounts": [],
+        "livemode": not invoice["is_test"],
+        "quantity": 1,
+        "tax_amounts": [tax] if total > net else [],
+        "tax_rates": [],
+        "type": "custom_line_item",
+        "unit_amount": net,
+        "unit_amount_decimal": str(net),
+        "unit_amount_excluding_tax": str(net),
+    }
+    return {
+        "id": note_id,
+        "object": "credit_note",
+        "amount": total,
+        "amount_shipping": 0,
+        "created": epoch(refund["created_at"]),
+        "currency": _lower(refund["currency"]),
+        "customer": refund["customer_id"],
+        "customer_balance_transaction": None,
+        "discount_amount": 0,
+        "discount_amounts": [],
+        "effective_at": epoch(refund["created_at"]),
+        "invoice": invoice["invoice_id"],
+        "lines": {
+            "object": "list",
+            "data": [line],
+            "has_more": False,
+            "url": f"/v1/credit_notes/{note_id}/lines",
+        },
+        "livemode": not invoice["is_test"],
+        "memo": None,
+        "metadata": {},
+        "number": f"{invoice['number']}-CN-01",
+        "out_of_band_amount": None,
+        "pdf": f"https://pay.stripe.com/credit_notes/{note_id}/pdf",
+        "reason": "order_change",
+        "refund": refund["refund_id"],
+        "shipping_cost": None,
+        "status": "issued",
+        "subtotal": net,
+        "subtotal_excluding_tax": net,
+        "tax_amounts": [tax] if total > net else [],
+        "total": total,
+        "total_excluding_tax": net,
+        "type": "post_payment",
+        "voided_at": None,
+    }
+
+
 # --------------------------------------------------------------------------------------------------- lists
 
 
@@ -697,7 +768,7 @@ def _render(world: World, name: str) -> list[Item]:
             if row["created_at"] <= now:
                 shown = _price(row)
                 facets = {"product": shown["product"], "currency": shown["currency"], "type": shown["type"]}
-                items.append(_item(shown, active="true", **facets))
+                items.append(_item(shown, active=str(shown["active"]).lower(), **facets))
     elif name == "subscriptions":
         for row in _subscription_rows(world):
             shown_subscription = _subscription(row, books, now)
@@ -730,10 +801,21 @@ def _render(world: World, name: str) -> list[Item]:
                 items.append(
                     _item(_refund(row), charge=row["charge_id"], payment_intent=row["payment_intent_id"])
                 )
+    elif name == "credit_notes":
+        for refund, invoice in _noted(books):
+            if refund["created_at"] <= now:
+                shown = _credit_note(refund, invoice)
+                items.append(_item(shown, customer=shown["customer"], invoice=shown["invoice"]))
     elif name == "events":
         items = _events(world)
     items.sort(key=lambda item: (item.created, item.id), reverse=True)
     return items
+
+
+def _noted(books: Books) -> Iterable[tuple[dict[str, Any], dict[str, Any]]]:
+    """The refunds that a credit note made, each with its invoice."""
+    by_id = {row["invoice_id"]: row for row in books.invoices}
+    return [(refund, by_id[name]) for name, refunds in books.credited.items() for refund in refunds]
 
 
 def _all(world: World, name: str) -> list[Item]:
@@ -800,6 +882,9 @@ def _events(world: World) -> list[Item]:
         if row["charge_id"] in charged:
             add("charge.refunded", row["created_at"],
                 lambda at, row=charged[row["charge_id"]]: _charge(row, books, at, customers))  # type: ignore[misc]  # fmt: skip
+    for refund, invoice in _noted(books):
+        add("credit_note.created", refund["created_at"],
+            lambda _, refund=refund, invoice=invoice: _credit_note(refund, invoice))  # type: ignore[misc]  # fmt: skip
     return items
 
 
@@ -814,7 +899,9 @@ def _number(request: Request, name: str, default: int) -> int:
 
 def _checked(request: Request, name: str) -> None:
     """Refuse parameters that the list does not know."""
-    common = {"limit", "starting_after", "ending_before", "created", "expand", *FILTERS[name]}
+    common = {"limit", "starting_after", "ending_before", "expand", *FILTERS[name]}
+    if name not in NOT_BY_CREATION:
+        common.add("created")
     for given in request.query_params:
         if given.partition("[")[0] not in common:
             text = f"Received unknown parameter: {given}"

@@ -1,6 +1,7 @@
 {#
 An amount in minor units as money: most currencies have cents, some have none, a few have thousandths. The lists are
-those of the card networks' zero-decimal and three-decimal currencies.
+those of the card networks' zero-decimal and three-decimal currencies; two without decimals (isk, ugx) come as
+hundredths all the same.
 #}
 {% macro minor_units_as_money(minor_units, currency) -%}
 cast({{ minor_units }} as decimal(18, 0)) * {{ minor_unit(currency) }}

@@ -469,6 +469,7 @@ def _objects(client: Client, name: str, **params: Any) -> Iterable[dict[str, Any
 BILLING = {
     "customers": "customer", "subscriptions": "subscription", "invoices": "invoice", "charges": "charge",
     "refunds": "refund", "products": "product", "prices": "price", "events": "event",
+    "credit_notes": "credit_note",
 }  # fmt: skip
 
 

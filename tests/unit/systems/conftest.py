@@ -12,6 +12,7 @@ from ingestion import http
 from ingestion.registry import system
 from ingestion.settings import Connection
 from ingestion.sources import Context
+from tests.unit.systems.staging import Staging
 from tests.unit.systems.vendor import Vendor
 
 AS_OF = datetime(2026, 6, 15, 3, tzinfo=UTC)
@@ -22,6 +23,16 @@ def vendor() -> Iterator[Vendor]:
     vendor = Vendor()
     yield vendor
     vendor.close()
+
+
+@pytest.fixture(scope="package")
+def staging(tmp_path_factory: pytest.TempPathFactory) -> Staging:
+    """The staging models of the systems that bill, over raw tables that a test writes."""
+    return Staging(
+        tmp_path_factory.mktemp("staging") / "project",
+        ("shopify", "stripe"),
+        entities={"shopify": ("web_events",)},
+    )
 
 
 @pytest.fixture(autouse=True)

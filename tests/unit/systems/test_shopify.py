@@ -19,6 +19,7 @@ from sandbox.app import running
 from sandbox.servers import _oauth as oauth
 from sandbox.servers import shopify as server
 from tests.unit.systems.conftest import AS_OF
+from tests.unit.systems.staging import Staging
 from tests.unit.systems.vendor import Asked, Vendor
 
 PATH = f"/admin/api/{API_VERSION}/graphql.json"
@@ -338,6 +339,205 @@ def test_an_older_app_has_a_token_for_each_shop(vendor: Vendor, context_of: Any)
     vendor.on(PATH, {"data": {"customers": nested()}})
     read(context_of("shopify", "my-lamps", values={"ACCESS_TOKEN_MY_LAMPS": "of-my-lamps"}), "customers")
     assert vendor.asked[-1].headers["X-Shopify-Access-Token"] == "of-my-lamps"
+
+
+# -------------------------------------------------------------------------------------------------- staging
+
+
+def an_order(number: str, **more: Any) -> dict[str, Any]:
+    return {
+        "order_id": number,
+        "name": f"#{number}",
+        "processed_at": "2026-06-10 08:00:00",
+        "updated_at": "2026-06-10 08:00:00",
+        "financial_status": "PAID",
+        "test": False,
+        "taxes_included": False,
+        "currency": "EUR",
+        "subtotal": "110.00",
+        "shipping": "5.95",
+        "email_hash": "v1:ann",
+        "country": "NL",
+        "attributes": '{"client_id":"12.34","user_id":"u1"}',
+        **more,
+    }
+
+
+def a_line(number: str, order_id: str, **more: Any) -> dict[str, Any]:
+    return {
+        "line_id": number,
+        "order_id": order_id,
+        "position": 1,
+        "variant_id": "7",
+        "sku": "D1",
+        "title": "Desk lamp",
+        "is_gift_card": False,
+        "quantity": 2,
+        "original_total": "121.00",
+        "discount": "11.00",
+        "tax": "23.10",
+        "currency": "EUR",
+        **more,
+    }
+
+
+A_VARIANT = {"variant_id": "7", "sku": "D1", "unit_cost": "20.00", "unit_cost_currency": "EUR"}
+
+
+def test_lines_count_after_discount_without_tax_and_shipping(staging: Staging) -> None:
+    staging.write(
+        "shopify",
+        variants=[A_VARIANT],
+        orders=[
+            an_order("1"),
+            # The same goods at prices that include 21 per cent: 146.41 - 13.31 - 23.10 = 110.
+            an_order("2", taxes_included=True, subtotal="133.10", currency="EUR", test=True),
+        ],
+        order_lines=[
+            a_line("11", "1"),
+            a_line("12", "1", position=2, variant_id=None, sku=None, title="Tip", quantity=1,
+                   original_total="3.00", discount=None, tax=None),
+            a_line("21", "2", original_total="146.41", discount="13.31"),
+        ],
+    )  # fmt: skip
+    assert staging.rows(
+        "stg_shopify__revenue_events", "revenue_event_id", "amount", "discount_amount", "tax_amount",
+        "shipping_amount", "cost_amount", "is_test",
+    ) == [
+        ("line-11", 110.0, 11.0, 23.1, 5.95, 40.0, False),
+        ("line-12", 3.0, 0.0, 0.0, 0.0, None, False),
+        ("line-21", 110.0, 11.0, 23.1, 5.95, 40.0, True),
+    ]  # fmt: skip
+    assert staging.rows(
+        "stg_shopify__revenue_events", "order_id", "product_id", "anonymous_id", "user_id",
+        "customer_email_hash", "country",
+    )[0] == ("1", "D1", "12.34", "u1", "v1:ann", "NL")  # fmt: skip
+
+
+def test_refunds_stand_in_their_own_month_with_their_order(staging: Staging) -> None:
+    staging.write(
+        "shopify",
+        variants=[A_VARIANT],
+        orders=[an_order("1"), an_order("2", taxes_included=True)],
+        order_lines=[a_line("11", "1"), a_line("21", "2", original_total="146.41", discount="13.31")],
+        refunds=[
+            {"refund_id": "5", "order_id": "1", "created_at": "2026-07-02 09:00:00"},
+            {"refund_id": "6", "order_id": "2", "created_at": "2026-07-03 09:00:00"},
+        ],
+        refund_lines=[
+            {"refund_line_id": "51", "refund_id": "5", "line_id": "11", "quantity": 1, "restocked": True,
+             "subtotal": "55.00", "tax": "11.55", "currency": "EUR"},
+            {"refund_line_id": "61", "refund_id": "6", "line_id": "21", "quantity": 1, "restocked": False,
+             "subtotal": "66.55", "tax": "11.55", "currency": "EUR"},
+        ],
+        refund_adjustments=[
+            {"adjustment_id": "1", "refund_id": "5", "kind": "difference", "amount": "-3.00", "tax": "-0.63",
+             "currency": "EUR"},
+            {"adjustment_id": "1", "refund_id": "5", "kind": "shipping", "amount": "5.95", "tax": "1.25",
+             "currency": "EUR"},
+        ],
+    )  # fmt: skip
+    found = staging.rows(
+        "stg_shopify__revenue_events", "revenue_event_id", "original_order_id", "order_id",
+        "strftime(occurred_at, '%m-%d')", "amount", "tax_amount", "shipping_amount", "cost_amount",
+        "event_type",
+    )  # fmt: skip
+    assert [row for row in found if row[-1] == "refund"] == [
+        ("refund-difference-1", "1", None, "07-02", -3.0, -0.63, None, None, "refund"),
+        ("refund-line-51", "1", None, "07-02", -55.0, -11.55, None, -20.0, "refund"),
+        ("refund-line-61", "2", None, "07-03", -55.0, -11.55, None, 0.0, "refund"),
+        ("refund-shipping-1", "1", None, "07-02", 0.0, -1.25, -5.95, None, "refund"),
+    ]
+    totals = staging.rows(
+        "stg_shopify__control_totals", "strftime(date, '%m-%d')", "total", "measure", order_by="measure, date"
+    )
+    assert totals == [
+        (
+            "06-10",
+            196.9,
+            "amount",
+        ),  # 110, and 110 less the tax inside it: the order's own word, not the lines'
+        ("07-02", -58.0, "amount"),
+        ("07-03", -55.0, "amount"),
+        ("06-10", 2.0, "rows"),
+        ("07-02", 3.0, "rows"),
+        ("07-03", 1.0, "rows"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "cancelled_at", "counts"),
+    [
+        ("PAID", None, True),
+        ("PENDING", None, True),
+        (None, None, True),
+        ("REFUNDED", "2026-06-11 08:00:00", True),
+        ("PENDING", "2026-06-11 08:00:00", False),
+        ("AUTHORIZED", "2026-06-11 08:00:00", False),
+        ("VOIDED", None, False),
+        ("EXPIRED", None, False),
+    ],
+)
+def test_orders_that_were_never_paid_count_neither_with_their_lines_nor_with_what_went_back(
+    staging: Staging, status: str | None, cancelled_at: str | None, counts: bool
+) -> None:
+    staging.write(
+        "shopify",
+        orders=[an_order("1", financial_status=status, cancelled_at=cancelled_at)],
+        order_lines=[a_line("11", "1")],
+        refunds=[{"refund_id": "5", "order_id": "1", "created_at": "2026-06-11 08:00:00"}],
+        refund_lines=[
+            {"refund_line_id": "51", "refund_id": "5", "line_id": "11", "quantity": 2, "restocked": True,
+             "subtotal": "110.00", "tax": "0.00", "currency": "EUR"}
+        ],
+    )  # fmt: skip
+    amounts = [110.0, -110.0] if counts else []
+    assert [row[0] for row in staging.rows(
+        "stg_shopify__revenue_events", "amount", order_by="occurred_at"
+    )] == amounts  # fmt: skip
+    assert len(staging.rows("stg_shopify__control_totals", "total")) == 2 * len(amounts)
+
+
+def test_gift_cards_are_no_revenue_and_shipping_moves_to_the_first_line_that_is(staging: Staging) -> None:
+    card = a_line("11", "1", is_gift_card=True, original_total="50.00", discount=None, tax=None)
+    staging.write(
+        "shopify",
+        orders=[an_order("1", subtotal="160.00")],
+        order_lines=[card, a_line("12", "1", position=2)],
+    )
+    assert staging.rows("stg_shopify__revenue_events", "revenue_event_id", "amount", "shipping_amount") == [
+        ("line-12", 110.0, 5.95)
+    ]
+    assert ("amount", 110.0) in staging.rows("stg_shopify__control_totals", "measure", "total")
+
+
+def test_costs_in_another_currency_are_unknown_not_mixed(staging: Staging) -> None:
+    staging.write(
+        "shopify",
+        variants=[{**A_VARIANT, "unit_cost_currency": "USD"}],
+        orders=[an_order("1")],
+        order_lines=[a_line("11", "1")],
+    )
+    assert staging.rows("stg_shopify__revenue_events", "cost_amount") == [(None,)]
+
+
+def test_a_checkout_that_was_left_is_the_event_that_fills_abandoned_carts(staging: Staging) -> None:
+    left = {"created_at": "2026-06-10 08:00:00", "updated_at": "2026-06-10 08:10:00", "email_hash": "v1:ann",
+            "subtotal": "60.50", "total": "66.45", "currency": "eur"}  # fmt: skip
+    staging.write(
+        "shopify",
+        abandoned_checkouts=[
+            {**left, "checkout_id": "1", "attributes": '{"client_id":"12.34"}'},
+            {**left, "checkout_id": "2", "customer_id": "9", "attributes": "{}"},
+        ],
+    )
+    assert staging.rows(
+        "stg_shopify__web_events", "event_id", "anonymous_id", "event_name", "email_hash", "value", "currency"
+    ) == [
+        ("checkout-1", "12.34", "begin_checkout", "v1:ann", 60.5, "EUR"),
+        ("checkout-2", "customer-9", "begin_checkout", "v1:ann", 60.5, "EUR"),
+    ]
+    assert ("web_events", 2.0) in staging.rows("stg_shopify__control_totals", "entity", "total")
 
 
 # ---------------------------------------------------------------------------------------------- the sandbox

@@ -1,7 +1,7 @@
 {{ config(enabled=provides('stripe', 'revenue_events')) }}
 
 -- Money that came in and went back, without tax: lines of paid invoices at the moment of payment; charges
--- without an invoice; refunds and credit notes (those without a refund) in their own month. A refund
+-- without an invoice; refunds and credit notes (less what they refunded) in their own month. A refund
 -- includes tax: it is reduced in the proportion of its invoice. Lines of nothing (trials) are no revenue.
 with invoices as (
     select * from {{ source('raw_stripe', 'invoices') }}
@@ -23,14 +23,48 @@ charges as (
     select * from {{ source('raw_stripe', 'charges') }}
 ),
 
-refunds as (
+all_refunds as (
     select * from {{ source('raw_stripe', 'refunds') }}
+),
+
+refunds as (
+    select * from all_refunds
     where status = 'succeeded'
 ),
 
-credit_notes as (
+issued_credit_notes as (
     select * from {{ source('raw_stripe', 'credit_notes') }}
-    where status = 'issued' and refund_id is null
+    where status = 'issued'
+),
+
+-- What a note credits beyond the refund that it made counts by itself.
+credit_notes as (
+    select
+        issued_credit_notes.source_relation,
+        issued_credit_notes.credit_note_id,
+        issued_credit_notes.invoice_id,
+        issued_credit_notes.customer_id,
+        issued_credit_notes.currency,
+        issued_credit_notes.created_at,
+        issued_credit_notes.livemode,
+        issued_credit_notes.total - coalesce(all_refunds.amount, 0) as total,
+        cast(
+            round(
+                cast(coalesce(issued_credit_notes.total_excluding_tax, issued_credit_notes.total) as double)
+                * cast(issued_credit_notes.total - coalesce(all_refunds.amount, 0) as double)
+                / cast(issued_credit_notes.total as double)
+            ) as bigint
+        ) as total_excluding_tax,
+        greatest(
+            issued_credit_notes._dlt_load_id,
+            coalesce(all_refunds._dlt_load_id, issued_credit_notes._dlt_load_id)
+        ) as _dlt_load_id
+    from issued_credit_notes
+    left join all_refunds
+        on
+            issued_credit_notes.source_relation = all_refunds.source_relation
+            and issued_credit_notes.refund_id = all_refunds.refund_id
+    where issued_credit_notes.total > coalesce(all_refunds.amount, 0)
 ),
 
 single_products as (
@@ -177,7 +211,7 @@ credit_note_events as (
         single_products.product_id,
         null as description,
         null as quantity,
-        -coalesce(credit_notes.total_excluding_tax, credit_notes.total) as amount,
+        -credit_notes.total_excluding_tax as amount,
         0 as discount_amount,
         credit_notes.total as gross_amount,
         credit_notes.currency,
