@@ -148,27 +148,29 @@ def metrics(client: ApiClient) -> Iterator[Answer]:
 
 
 def names(context: Context) -> Iterator[Item]:
-    """Campaigns with their messages, and flows."""
+    """Campaigns with their messages, and flows; archived ones must be asked for apart."""
     client = client_for(context.connection)
-    for answer in pages(
-        client,
-        "/api/campaigns",
-        **{
-            "filter": "equals(messages.channel,'email')",
-            "include": "campaign-messages",
-            "fields[campaign]": "name,status,archived,created_at,send_time",
-            "fields[campaign-message]": "definition.label,definition.channel,definition.content.subject",
-            "page[size]": CAMPAIGNS_A_PAGE,
-        },
-    ):
-        yield Page(CAMPAIGNS.name, body=answer.content, at="data")
-        yield Page(CAMPAIGN_MESSAGES.name, records=list(messages(answer.json())))
-    for answer in pages(
-        client,
-        "/api/flows",
-        **{"fields[flow]": "name,status,archived,created,trigger_type", "page[size]": FLOWS_A_PAGE},
-    ):
-        yield Page(FLOWS.name, body=answer.content, at="data")
+    for archived in ("equals(archived,false)", "equals(archived,true)"):
+        for answer in pages(
+            client,
+            "/api/campaigns",
+            **{
+                "filter": f"and(equals(messages.channel,'email'),{archived})",
+                "include": "campaign-messages",
+                "fields[campaign]": "name,status,archived,created_at,send_time",
+                "fields[campaign-message]": "definition.label,definition.channel,definition.content.subject",
+                "page[size]": CAMPAIGNS_A_PAGE,
+            },
+        ):
+            yield Page(CAMPAIGNS.name, body=answer.content, at="data")
+            yield Page(CAMPAIGN_MESSAGES.name, records=list(messages(answer.json())))
+        flow_fields = "name,status,archived,created,trigger_type"
+        for answer in pages(
+            client,
+            "/api/flows",
+            **{"filter": archived, "fields[flow]": flow_fields, "page[size]": FLOWS_A_PAGE},
+        ):
+            yield Page(FLOWS.name, body=answer.content, at="data")
 
 
 def messages(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -184,7 +184,11 @@ def test_messages_are_those_that_campaigns_name(vendor: Vendor, context_of: Any)
         }
         for ref in ("B", "A", "orphan")
     ]
-    vendor.on("/api/campaigns", {"data": campaigns, "included": included, "links": {}})
+    whole = {"data": campaigns, "included": included, "links": {}}
+    vendor.on(
+        "/api/campaigns",
+        lambda asked: whole if "true" in asked.query["filter"] else {"data": [], "links": {}},
+    )
     vendor.on("/api/flows", {"data": [], "links": {}})
     items = [item for item in source.names(context_of("klaviyo")) if isinstance(item, Page)]
     records = [
@@ -195,6 +199,11 @@ def test_messages_are_those_that_campaigns_name(vendor: Vendor, context_of: Any)
         zip(*(result.good[c].to_pylist() for c in ("message_id", "campaign_id", "subject_line")), strict=True)
     )
     assert kept == [("A", "C1", "to A"), ("B", "C2", "to B")]
+    for path in ("/api/campaigns", "/api/flows"):
+        asked = [asked.query["filter"] for asked in vendor.asked if asked.path == path]
+        assert [
+            f"archived,{value}" in text for value, text in zip(("false", "true"), asked, strict=True)
+        ] == [True] * 2
     # A message that no campaign names is refused, not lost.
     assert "campaign_id" in result.quarantined["reason"][0].as_py()
     assert result.unknown == {}
