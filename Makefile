@@ -1,6 +1,6 @@
 # Every target makes its own environment first. `make demo` and `make test` are all that a newcomer needs.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser soak test-alone test-peers test-postgres bench compare dev dashboard lint format clean lock
+.PHONY: help demo test test-browser soak test-alone test-peers test-postgres bench compare dev dashboard docs lint format clean lock
 SHELL := /bin/sh
 
 py := .venv/bin/python
@@ -48,6 +48,9 @@ dev: .venv/.complete ## the Dagster UI on 127.0.0.1:3000, on the data folder tha
 
 dashboard: .venv/.complete ## the dashboard on 127.0.0.1:8501, on what the data folder has published
 	@$(funnelhouse) dashboard
+
+docs: .venv/.complete ## what every table and column means, as one web page: data/docs/index.html
+	@$(funnelhouse) docs
 
 lint: .venv/.complete ## ruff, mypy, sqlfluff, Dagster's own validation
 	@$(py) -m ruff check .

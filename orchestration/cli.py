@@ -169,6 +169,17 @@ def publish() -> None:
 
 
 @app.command()
+def docs() -> None:
+    """Write what every table and column means as one web page."""
+    from orchestration import transform
+    from orchestration.resources import locked
+
+    paths = _paths().create()
+    with locked(paths):
+        typer.echo(f"Written: {transform.write_docs(paths)}")
+
+
+@app.command()
 def status() -> None:
     """What was published and when, what is loaded, what the last runs did."""
     from orchestration import summary

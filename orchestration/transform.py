@@ -274,6 +274,25 @@ def build(
     return result
 
 
+def write_docs(paths: Paths) -> Path:
+    """Write dbt's documentation of this data folder's project as one static page; gives its path.
+
+    Raises:
+        Problem: dbt cannot write it.
+    """
+    command = ["docs", "generate", "--static"]
+    if not paths.warehouse.is_file():
+        prepare(paths)
+        command += ["--no-compile", "--empty-catalog"]  # nothing has run yet: without SQL and types
+    outcome = _invoke(paths, command)
+    if not outcome.success:
+        raise Problem(f"dbt cannot write its docs: {one_line(outcome.exception or Exception('see dbt.log'))}")
+    page = paths.data_dir / "docs" / "index.html"
+    page.parent.mkdir(exist_ok=True)
+    (target_path(paths) / "static_index.html").replace(page)
+    return page
+
+
 def _failure(paths: Paths, result: Any) -> Failure:
     node = result.node
     is_audit = str(node.resource_type).endswith("test") and str(result.status) == "fail"

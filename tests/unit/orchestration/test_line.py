@@ -344,3 +344,16 @@ def test_process_marks_tell_processes_apart() -> None:
     assert runs.process_mark() == runs.process_mark(os.getpid())
     assert not runs.is_alive(f"{os.getpid()}:1")
     assert Path(PROJECT_ROOT, "dagster.yaml").is_file()
+
+
+def test_the_docs_are_one_page_before_and_after_a_run(shop: Shop, paths: Paths) -> None:
+    bare = transform.write_docs(paths).read_text(encoding="utf-8")
+    assert "fct_orders" in bare
+    assert not paths.warehouse.exists()
+    pipeline.run_once(paths)
+    page = transform.write_docs(paths)
+    assert page == paths.data_dir / "docs" / "index.html"
+    text = page.read_text(encoding="utf-8")
+    assert "fct_orders" in text
+    assert "DECIMAL(19,4)" in text  # from the warehouse
+    assert "<script src=" not in text.lower()
