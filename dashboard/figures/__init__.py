@@ -18,7 +18,7 @@ from dashboard.data import Row
 
 ROW = 30  # pixels of a line in a figure with one line a row
 MOST = 15  # lines of such a figure
-TICKS = 12  # labels that fit under a wide figure
+TICKS = 7  # labels that fit under a figure on a telephone
 
 
 def period_name(start: dt.date, grain: str) -> str:
@@ -45,6 +45,7 @@ def on_periods(made: go.Figure, starts: Sequence[dt.date], grain: str, **axis: A
         tickmode="array",
         tickvals=shown,
         ticktext=[tick(starts[place], grain) for place in shown],
+        tickangle=0,
         range=[-0.6, max(len(starts), 3) - 0.4],
         **{"zeroline": False, **axis},
     )
@@ -64,6 +65,16 @@ def on_rows(made: go.Figure, names: Sequence[str], length: int = 26, **axis: Any
         **axis,
     )
     return made
+
+
+def brief(value: float) -> str:
+    """An amount in at most five characters, where many stand side by side: 2.0M, 61k, −139k."""
+    size, sign = abs(value), "−" if value < 0 else ""
+    for limit, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if size >= limit * 0.9995:
+            number = size / limit
+            return f"{sign}{number:.1f}{unit}" if number < 9.95 else f"{sign}{number:.0f}{unit}"
+    return f"{sign}{size:.0f}"
 
 
 def waterfall(
@@ -97,7 +108,7 @@ def waterfall(
         tops.append(max(before, level))
         up = chosen.good if value > 0 else chosen.bad
         colours.append(chosen.neutral if is_total else chosen.series[2] if name in good else up)
-        labels.append(("+" if value > 0 and not is_total else "") + formats.money_compact(value, currency))
+        labels.append(("+" if value > 0 and not is_total else "") + brief(value))
     made = charts.figure(height=height)
     made.add_bar(
         x=list(range(len(values))),
@@ -116,15 +127,15 @@ def waterfall(
         text=labels,
         mode="text",
         textposition="top center",
-        textfont={"color": chosen.ink, "size": 11},
+        textfont={"color": chosen.ink, "size": 10},
         cliponaxis=False,
         hoverinfo="skip",
     )
     made.update_xaxes(
         tickmode="array",
         tickvals=list(range(len(names))),
-        ticktext=[charts.text(name).replace(" ", "<br>") for name in names],
-        tickangle=0 if len(names) <= 8 else -40,
+        ticktext=[charts.text(name) for name in names],
+        tickangle=0 if len(names) <= 5 else -35,
         range=[-0.6, len(names) - 0.4],
         tickfont={"size": 11},
         zeroline=False,

@@ -146,7 +146,8 @@ def targets(rows: Sequence[Row], grain: str) -> go.Figure:
     judged = [row for row in rows if row["is_mature"] and row["attainment"] is not None]
     stages = {row["stage"]: row["stage_order"] for row in judged}
     order = sorted(stages, key=lambda stage: stages[stage])
-    starts = sorted({row["period_start"] for row in rows})
+    last = max(row["period_start"] for row in judged)
+    starts = sorted({row["period_start"] for row in rows if row["period_start"] <= last})
     cells = {(row["stage"], row["period_start"]): row for row in judged}
     wide = len(starts) <= 13
 
@@ -157,7 +158,7 @@ def targets(rows: Sequence[Row], grain: str) -> go.Figure:
         if write == "value":
             return row["attainment"]
         if write == "text":
-            return f"{row['attainment']:.0%}"
+            return f"{row['attainment'] * 100:.0f}"
         return (
             f"{formats.words(stage)}, {period_name(start, grain)}: {row['attainment']:.0%} of the target"
             f"<br>{formats.percent(row['conversion_rate'])} go on, target {formats.percent(row['target'])}"
@@ -171,7 +172,7 @@ def targets(rows: Sequence[Row], grain: str) -> go.Figure:
             text=[[cell(stage, start, "text") for start in starts] for stage in order],
             customdata=[[cell(stage, start, "hover") for start in starts] for stage in order],
             texttemplate="%{text}" if wide else None,
-            textfont={"size": 11},
+            textfont={"size": 10},
             hovertemplate="%{customdata}<extra></extra>",
             hoverongaps=False,
             zmin=0.4,
@@ -282,7 +283,7 @@ def time_in_stage(rows: Sequence[Row]) -> go.Figure:
     made.add_scatter(
         x=[row["p90_days"] + top * 0.03 for row in rows],
         y=list(range(len(rows))),
-        text=[f"{_days(row['median_days'])} · {_days(row['p90_days'])} d" for row in rows],
+        text=[f"\u2002{_days(row['median_days'])} · {_days(row['p90_days'])} d" for row in rows],
         mode="text",
         textposition="middle right",
         textfont={"color": chosen.ink, "size": 12},

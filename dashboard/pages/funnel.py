@@ -287,7 +287,7 @@ def _targets(chosen: filters.Filters, cut: Cut, trend: filters.Period) -> None:
         "targets",
         judged,
         source=CONVERSION,
-        note="Rate over target, by month of entry: 100% is the target. Empty: too young, or nothing entered.",
+        note="Percent of the target rate, by month of entry. Empty: too young, or nothing entered.",
         empty="No mature cohort with a target in this choice. Targets stand in the seed stage_targets.csv.",
     ) as filled:
         if filled:

@@ -287,6 +287,12 @@ def _worth(chosen: filters.Filters) -> None:
     currency = data.settings().currency
     year = trend_of(chosen.period)
     rows = ask.ltv_to_cac(model=chosen.model, date_basis=chosen.date_basis, period=year)
+    judged = any(row["ltv_to_cac"] is not None for row in rows)
+    if not judged:
+        rows = ask.ltv_to_cac(
+            model=chosen.model, date_basis=chosen.date_basis, period=year, only_mature=False
+        )
+    months = "Mature months" if judged else "Months, too young to be sure,"
     picked = data.Rows([row for row in rows if chosen.channel in (None, row["channel"])], rows.columns)
     paid = data.Rows([row for row in picked if row["ltv_to_cac"] is not None], rows.columns)
     with panel(
@@ -295,9 +301,9 @@ def _worth(chosen: filters.Filters) -> None:
         picked,
         source=ECONOMICS,
         columns=["ltv_to_cac", "cac_loaded", "ltv", "payback_months"],
-        note=f"Mature months of {year}; {formats.words(chosen.model).lower()} model. Below 1 a customer"
-        " does not earn its cost. Channels without cost have no bar.",
-        empty="No month of this period is old enough to judge. Take a longer period.",
+        note=f"{months} of {year}; {formats.words(chosen.model).lower()} model. Below 1 a customer does not"
+        " earn its cost. Channels without cost have no bar.",
+        empty="No customer was won, and nothing spent, in this choice.",
     ) as filled:
         if filled:
             left, right = st.columns([0.42, 0.58])
@@ -338,18 +344,14 @@ def _segments() -> None:
         by = option("worth_by", "Worth by", list(ask.CUSTOMER_SEGMENTS))
     business = None if model in (EVERYTHING, "") else model
     rows = ask.customer_segments(business_model=business)
-    left, right = st.columns(2, gap="small")
-    with (
-        left,
-        panel(
-            "Customer segments",
-            "segments",
-            rows,
-            source=SEGMENTS,
-            note="By recency, frequency and money. Bars: revenue net of refunds.",
-            empty="No customers yet.",
-        ) as filled,
-    ):
+    with panel(
+        "Customer segments",
+        "segments",
+        rows,
+        source=SEGMENTS,
+        note="By recency, frequency and money. Bars: revenue net of refunds.",
+        empty="No customers yet.",
+    ) as filled:
         if filled:
             left, right = st.columns([0.45, 0.55])
             with left:
@@ -370,17 +372,14 @@ def _segments() -> None:
                     shown=15,
                 )
     values = ask.lifetime_value(by=by, business_model=business)
-    with (
-        right,
-        panel(
-            f"Lifetime value by {formats.words(by).lower()}",
-            "values",
-            values,
-            source=VALUES,
-            note="Means of a customer. Backtest: by how much the same method was off when asked in the past.",
-            empty="No customers yet.",
-        ) as filled,
-    ):
+    with panel(
+        f"Lifetime value by {formats.words(by).lower()}",
+        "values",
+        values,
+        source=VALUES,
+        note="Means of a customer. Backtest: by how much the same method was off when asked in the past.",
+        empty="No customers yet.",
+    ) as filled:
         if filled:
             table(
                 values,

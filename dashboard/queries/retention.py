@@ -201,8 +201,8 @@ def renewals_open(*, only_at_risk: bool = False) -> Rows:
     )
 
 
-def ltv_to_cac(*, model: str, date_basis: str, period: Period) -> Rows:
-    """What a new customer costs and is worth, by channel, over the mature weeks or months of a period.
+def ltv_to_cac(*, model: str, date_basis: str, period: Period, only_mature: bool = True) -> Rows:
+    """What a new customer costs and is worth, by channel, over the (mature) weeks or months of a period.
 
     Quotients are of sums: lifetime value of all these customers over what was spent to win them. NULL where
     the worth of a month's customers is unknown, and LTV to CAC where nothing was spent.
@@ -215,7 +215,7 @@ def ltv_to_cac(*, model: str, date_basis: str, period: Period) -> Rows:
                 case when new_customers > 0 then ltv * new_customers else 0 end as ltv_total,
                 case when new_customers > 0 and ltv is null then 1 else 0 end as is_unknown
             from retention.channel_economics
-            where period_grain = ? and model = ? and date_basis = ? and is_mature
+            where period_grain = ? and model = ? and date_basis = ? and (is_mature or not ?)
                 and period_start between ? and ?
         )
         select
@@ -233,7 +233,7 @@ def ltv_to_cac(*, model: str, date_basis: str, period: Period) -> Rows:
         having sum(new_customers) > 0 or sum(loaded_cost) > 0
         order by new_customers desc, channel
         """,
-        [period.grain, model, date_basis, period.start, period.end],
+        [period.grain, model, date_basis, only_mature, period.start, period.end],
     )
 
 
