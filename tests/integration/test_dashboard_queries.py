@@ -118,7 +118,8 @@ def test_frameworks_add_up_counts(mart: duckdb.DuckDBPyConnection) -> None:
         theirs = mart.execute(
             "select framework_stage, sum(entered), sum(advanced) from funnel.funnel_framework_summary"
             " where period_grain = 'month' and segment = 'all' and funnel = 'saas' and framework = ?"
-            " and period_start between ? and ? group by framework_order, framework_stage order by framework_order",
+            " and period_start between ? and ? group by framework_order, framework_stage"
+            " order by framework_order",
             [framework, YEAR.start, YEAR.end],
         ).fetchall()
         assert [(row["stage"], row["entered"], row["advanced"]) for row in ours] == theirs
@@ -172,7 +173,8 @@ def test_handoffs_by_owner_and_channel_are_the_whole(mart: duckdb.DuckDBPyConnec
         listed = funnel.rejection_reasons(handoff_type=kind, period=YEAR)
         given = mart.execute(
             "select sum(rejected - rejected_without_reason) from funnel.handoff_alignment"
-            " where period_grain = 'month' and segment = 'all' and handoff_type = ? and period_start between ? and ?",
+            " where period_grain = 'month' and segment = 'all' and handoff_type = ?"
+            " and period_start between ? and ?",
             [kind, YEAR.start, YEAR.end],
         ).fetchall()[0][0]
         assert sum(row["rejected"] for row in listed if row["reason"] != "(not set)") == (given or 0)
@@ -226,7 +228,8 @@ def test_the_forecast_and_its_backtest_are_the_marts(mart: duckdb.DuckDBPyConnec
 def test_win_rates_are_won_over_closed(mart: duckdb.DuckDBPyConnection) -> None:
     deals = dict(
         mart.execute(
-            "select is_won, count(*) from funnel.fct_opportunities where is_closed and closed_on between ? and ?"
+            "select is_won, count(*) from funnel.fct_opportunities"
+            " where is_closed and closed_on between ? and ?"
             " group by is_won",
             [YEAR.start, YEAR.end],
         ).fetchall()
