@@ -97,7 +97,7 @@ def _customers(world: World, subs: saas.Subscriptions, contracts: Deals) -> pa.T
         currency=pick(facts.CURRENCIES, market),
         user_id=None,
         company_name=names.company_names(world, company),
-        crm_company_id=object_ids(COMPANY, company),
+        crm_company_id=object_ids(world, COMPANY, company),
         is_test=False,
     )
     return (
@@ -171,7 +171,7 @@ def _invoices(world: World, subs: saas.Subscriptions, contracts: Deals) -> dict[
         subscription_id=only(sub_ids.take(pa.array(sub_row)), ~contract)
         if n
         else pa.nulls(len(source), pa.string()),
-        deal_id=only(object_ids(DEAL, contracts.number).take(pa.array(deal_row)), contract)
+        deal_id=only(object_ids(world, DEAL, contracts.number).take(pa.array(deal_row)), contract)
         if m
         else pa.nulls(len(source), pa.string()),
         created_at=moments(inv_at),

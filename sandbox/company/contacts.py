@@ -40,6 +40,7 @@ from sandbox.company.frames import (
 )
 from sandbox.company.journeys import Outcome
 from sandbox.company.people import World
+from sandbox.company.territories import PARTNER_COUNTRIES
 
 DOUBLE_NOTICED_SHARE = 0.85  # of companies that were entered twice
 ORIGINAL_SOURCES = {
@@ -178,7 +179,7 @@ def write_companies(world: World, contacts: Contacts, history: History, objects:
         "name": pa.array(PARTNER_NAMES),
         "domain": pa.array(slugs),
         "industry": "construction",
-        "country": pa.array(["NL", "SE", "SE", "US", "NL"]),
+        "country": pa.array(PARTNER_COUNTRIES),
         "owner_id": "70000041",
         "is_partner": "true",
     }.items():

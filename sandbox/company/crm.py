@@ -11,38 +11,56 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sandbox.company import facts
+from sandbox.company import facts, territories
 from sandbox.company.frames import (
     NEVER,
     Bools,
     Ints,
     mix,
     moments,
-    numbers,
     only,
     pick,
     table,
 )
+from sandbox.company.people import World
+from sandbox.company.territories import COMPANY, CONTACT, DEAL, DUPLICATE, PARTNERS, object_ids
+
+__all__ = [
+    "COMPANY",
+    "CONTACT",
+    "DEAL",
+    "DUPLICATE",
+    "PARTNERS",
+    "History",
+    "Objects",
+    "object_ids",
+    "owner_of",
+]
 
 TYPES = ("company", "contact", "deal")
-COMPANY, CONTACT, DEAL = 0, 1, 2
-ID_BASE = (9_100_000_000, 151_000_000, 33_400_000_000)
-DUPLICATE = 50_000_000  # added to a record's number for its duplicate
 MISTAKE = 70_000_000  # added for deals that were entered by mistake
-PARTNERS = 60_000_000  # numbers of partner companies
 PARTNER_NAMES = ("Lightplan Partners", "Nordic Fitout", "Rum & Ljus", "Bright Interiors", "Van Dam Projecten")
 OWNER_LEAVES_AFTER_DAYS = 20  # days into the window at which Pieter Smit leaves
 FORMER_OWNER = 3
 
 
-def object_ids(kind: int, number: Ints) -> pa.Array:
-    """CRM ids of records."""
-    return numbers(number + ID_BASE[kind])
-
-
 def owner_of(market: Ints, number: Ints) -> Ints:
     """The sales owner of a record: position in OWNERS."""
     return np.array(facts.MARKET_OWNERS)[market, (mix(number, 401) % np.uint64(2)).astype(np.int64)]
+
+
+def _ids(world: World, kind: Ints, number: Ints) -> pa.Array:
+    """The ids of records whose types stand together, one type behind the other."""
+    parts = [object_ids(world, code, number[kind == code]) for code in range(3)]
+    return pa.concat_arrays(parts).take(pa.array(np.argsort(np.argsort(kind, kind="stable"), kind="stable")))
+
+
+def _acquired(world: World, kind: Ints, number: Ints) -> Ints:
+    """1 for the records that lie in the acquired CRM."""
+    found = np.zeros(len(kind), dtype=np.int64)
+    for code in range(3):
+        found[kind == code] = territories.is_acquired(world, code, number[kind == code])
+    return found
 
 
 @dataclass
@@ -82,7 +100,7 @@ class History:
             else pick(users, owner[rows])
         )
 
-    def table(self, kept: tuple[Ints, Ints, Ints], end: int) -> pa.Table:
+    def table(self, world: World, kept: tuple[Ints, Ints, Ints]) -> pa.Table:
         """The table crm_property_history of the kept records, up to the end."""
         lengths = np.array([len(block) for block in self.objects])
         block = np.repeat(np.arange(len(lengths)), lengths)
@@ -91,14 +109,13 @@ class History:
         wanted = np.zeros(len(block), dtype=bool)
         for code in range(3):
             wanted |= (kind == code) & np.isin(number, kept[code])
-        rows = np.flatnonzero(wanted & (at < end))
+        rows = np.flatnonzero(wanted & (at < world.end))
         rows = rows[np.lexsort((block[rows], at[rows], number[rows], kind[rows]))]
         labels = block[rows]
-        base = np.array(ID_BASE)[kind[rows]]
         return table(
             "crm_property_history",
             object_type=pick(TYPES, kind[rows]),
-            object_id=numbers(number[rows] + base),
+            object_id=_ids(world, kind[rows], number[rows]),
             property=pick([label[1] for label in self.labels], labels),
             value=pa.concat_arrays(self.values).take(pa.array(rows)),
             changed_at=moments(at[rows]),
@@ -136,23 +153,26 @@ class Objects:
         self.survivor.append(np.full(len(number), -1) if survivor is None else survivor)
         self.merged.append(never if merged is None else merged)
 
-    def table(self, end: int) -> tuple[pa.Table, tuple[Ints, Ints, Ints]]:
+    def table(self, world: World) -> tuple[pa.Table, tuple[Ints, Ints, Ints]]:
         """The table crm_objects, and the numbers of its records by type."""
         kind = np.repeat(np.array(self.kinds), [len(block) for block in self.numbers])
         number, created = np.concatenate(self.numbers), np.concatenate(self.created)
         deleted, merged = np.concatenate(self.deleted), np.concatenate(self.merged)
         survivor = np.concatenate(self.survivor)
+        end = world.end
         rows = np.flatnonzero(created < end)
         rows = rows[np.lexsort((number[rows], created[rows], kind[rows]))]
-        base = np.array(ID_BASE)[kind[rows]]
         is_merged = merged[rows] < end
         result = table(
             "crm_objects",
             object_type=pick(TYPES, kind[rows]),
-            object_id=numbers(number[rows] + base),
+            object_id=_ids(world, kind[rows], number[rows]),
+            crm=pick(territories.CRMS, _acquired(world, kind[rows], number[rows])),
             created_at=moments(created[rows]),
             deleted_at=moments(np.where(deleted[rows] < end, deleted[rows], NEVER)),
-            merged_into_id=only(numbers(np.maximum(survivor[rows], 0) + base), is_merged),
+            merged_into_id=only(
+                _ids(world, kind[rows], np.where(is_merged, survivor[rows], number[rows])), is_merged
+            ),
             merged_at=moments(np.where(is_merged, merged[rows], NEVER)),
         )
         by_kind = tuple(number[rows][kind[rows] == code] for code in range(3))

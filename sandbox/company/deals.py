@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from sandbox.company import facts, names
+from sandbox.company import facts, names, territories
 from sandbox.company.crm import (
     COMPANY,
     DEAL,
@@ -279,9 +279,15 @@ def _write_deal_history(world: World, d: Deals, history: History) -> None:
         created,
         uniform(number, 512) > 0.15,
     )
-    partner = object_ids(COMPANY, PARTNERS + (mix(number, 513) % np.uint64(5)).astype(np.int64))
+    partner = PARTNERS + (mix(number, 513) % np.uint64(5)).astype(np.int64)
+    # Who brings deals to a team is a partner in the CRM that the team works in.
+    acquired = territories.is_acquired(world, DEAL, number)
+    at_home = PARTNERS + (mix(number, 513) % np.uint64(3)).astype(np.int64)
+    partner = np.where(territories.is_acquired(world, COMPANY, partner), at_home, partner)
+    abroad = PARTNERS + territories.PARTNER_COUNTRIES.index(territories.ACQUIRED_MARKETS[0])
+    partner = object_ids(world, COMPANY, np.where(acquired, abroad, partner))
     add("partner_company_id", partner, created, sourced == 2)
-    add("renewed_deal_id", object_ids(DEAL, np.maximum(d.renewed, 0)), created, d.renewed >= 0)
+    add("renewed_deal_id", object_ids(world, DEAL, np.maximum(d.renewed, 0)), created, d.renewed >= 0)
 
     # The amount: a first guess (or none), the quote, and sometimes a last discount.
     guess = (

@@ -22,7 +22,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import yaml
 
-from sandbox.company import Company, mailing
+from sandbox.company import Company, mailing, territories
 from sandbox.company.frames import money_text
 from sandbox.company.restatement import to_us
 
@@ -64,7 +64,10 @@ def _files(company: Company, as_of: datetime) -> Iterator[_Rows]:
     yield from _by_month(visible("costs"), "visible_at", "costs/kosten_{}.csv", _costs)
     helped = visible("web_events").filter(pc.equal(visible("web_events")["tool"], "help"))
     yield from _by_month(helped, "visible_at", "events/help_{}.jsonl.gz", _help_events)
-    yield from _by_month(visible("offline_touches"), "visible_at", "offline/deelnemers_{}.csv", _offline)
+    # Whom the acquired CRM knows is a member of its campaigns; nobody is on two lists.
+    offline = visible("offline_touches")
+    offline = offline.filter(pc.invert(territories.of_acquired(offline["contact_id"])))
+    yield from _by_month(offline, "visible_at", "offline/deelnemers_{}.csv", _offline)
     answers = visible("consent_events")  # but for what the shop's own mail tool was told
     answers = answers.filter(pc.not_equal(pc.fill_null(answers["mailer"], ""), mailing.SHOP))
     yield from _by_month(answers, "visible_at", "consent/answers_{}.jsonl", _consent)

@@ -61,14 +61,14 @@ def book(world: World, outcome: Outcome, kept_users: Bools) -> Book:
     doubles = contacts_.write_companies(world, contacts, history, objects)
     contacts_.write(world, outcome, contacts, deals, history, objects)
     extra_deals = deals_.write(world, deals, history, objects)
-    objects_table, kept = objects.table(world.end)
+    objects_table, kept = objects.table(world)
     numbers_of = np.full(world.people, -1, dtype=np.int64)
     numbers_of[contacts.person[contacts.kept]] = contacts.person[contacts.kept]
     result = {
         "crm_owners": _owners(world),
         "crm_pipelines": _pipelines(world),
         "crm_objects": objects_table,
-        "crm_property_history": history.table(kept, world.end),
+        "crm_property_history": history.table(world, kept),
         "crm_associations": _associations(world, contacts, doubles, deals, extra_deals, objects),
         "crm_activities": activities(world, outcome, contacts, deals, numbers_of),
     }
@@ -219,9 +219,9 @@ def _associations(
             table(
                 "crm_associations",
                 from_type=TYPES[from_kind],
-                from_id=object_ids(from_kind, from_number[keep_rows]),
+                from_id=object_ids(world, from_kind, from_number[keep_rows]),
                 to_type=TYPES[to_kind],
-                to_id=object_ids(to_kind, to_number[keep_rows]),
+                to_id=object_ids(world, to_kind, to_number[keep_rows]),
                 label=labels.take(pa.array(keep_rows)),
                 created_at=moments(at[keep_rows]),
                 removed_at=moments(np.where(removed[keep_rows] < world.end, removed[keep_rows], NEVER)),

@@ -326,7 +326,8 @@ _SPECS = (
         "object_type object_id",
         """
         object_type    | text | company, contact, deal
-        object_id      | text | numeric text, unique per type
+        object_id      | text | as the CRM that holds it gives it (territories.py), unique
+        crm            | text | the CRM that holds it
         created_at     | timestamp | visible from then on
         deleted_at     | timestamp | archived from then on (only listed among archived records); null for never
         merged_into_id | text | object_id of the record that it was merged into; null for never

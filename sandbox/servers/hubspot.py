@@ -18,12 +18,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from sandbox.company import territories
 from sandbox.servers._answers import Refused, answer, bearer, iso, json_body, split_names
 from sandbox.world import World, parse_instant
 
 ACCESS_TOKEN = "pat-eu1-sandbox-access-token"
 PORTAL = 24680135
 LISTS = ("results",)
+CRM = territories.OWN
+MINE = f"select object_id from crm_objects where crm = '{CRM}'"
 SEARCH_CAP = 10_000
 # Rate limits as the headers state them; refusals by count are a matter of the faults.
 LIMIT_HEADERS = {
@@ -290,7 +293,8 @@ def _build(world: World) -> Portal:
     winners: dict[str, dict[str, str]] = {name: {} for name in OBJECTS}
     merges: dict[str, list[tuple[datetime, str, str]]] = defaultdict(list)
     for row in world.rows(
-        f"select * from crm_objects where created_at <= {now} order by object_type, cast(object_id as bigint)"
+        f"select * from crm_objects where crm = '{CRM}' and created_at <= {now}"
+        " order by object_type, cast(object_id as bigint)"
     ):
         kind = CRM_TYPES[row["object_type"]]
         if row["merged_at"] is not None and row["merged_at"] <= world.as_of.replace(tzinfo=None):
@@ -316,7 +320,7 @@ def _build(world: World) -> Portal:
 def _fill_history(world: World, records: dict[str, dict[str, Record]]) -> None:
     query = (
         "select object_type, object_id, property, value, changed_at, source_type, source_id, updated_by"
-        f" from crm_property_history where changed_at <= {world.now_sql}"
+        f" from crm_property_history where changed_at <= {world.now_sql} and object_id in ({MINE})"
         " order by object_type, object_id, property, changed_at desc"
     )
     closings: dict[str, dict[datetime, str]] = defaultdict(dict)
@@ -407,7 +411,7 @@ def _links(world: World, records: Records, winners: Winners, moments: Moments) -
     found: dict[tuple[str, str], dict[str, dict[str, list[str]]]] = defaultdict(lambda: defaultdict(dict))
     query = (
         f"select *, coalesce(removed_at <= {world.now_sql}, false) as removed from crm_associations where "
-        f"created_at <= {world.now_sql}"
+        f"created_at <= {world.now_sql} and from_id in ({MINE})"
         " order by from_type, cast(from_id as bigint), created_at, cast(to_id as bigint), label"
     )
     for row in world.rows(query):
@@ -442,7 +446,7 @@ def _links(world: World, records: Records, winners: Winners, moments: Moments) -
 def _fill_activities(
     world: World, records: Records, winners: Winners, moments: Moments, links: Links
 ) -> None:
-    query = f"select * from crm_activities where created_at <= {world.now_sql}"
+    query = f"select * from crm_activities where created_at <= {world.now_sql} and contact_id in ({MINE})"
     query += " order by cast(activity_id as bigint)"
     now = world.as_of.replace(tzinfo=None)
     for row in world.rows(query):
@@ -923,8 +927,10 @@ def _associations_of_one(request: Request, world: World, _: Any) -> Any:
 
 
 def _all_owners(world: World) -> list[dict[str, Any]]:
+    teams = ", ".join(f"'{team}'" for team in territories.teams_of(CRM))
     rows = world.rows(
-        f"select * from crm_owners where created_at <= {world.now_sql} order by cast(owner_id as bigint)"
+        f"select * from crm_owners where created_at <= {world.now_sql} and team_name in ({teams})"
+        " order by cast(owner_id as bigint)"
     )
     shown = []
     for row in rows:

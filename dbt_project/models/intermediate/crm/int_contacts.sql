@@ -6,6 +6,24 @@ removals as (
     select * from {{ ref('int_crm_removals') }}
 ),
 
+-- A lead that was converted lives on as a contact. Where several became the same one, the first of them is its past.
+pasts as (
+    select
+        leads.source_relation,
+        leads.contact_id,
+        leads.converted_contact_id,
+        row_number() over (
+            partition by leads.source_relation, leads.converted_contact_id
+            order by leads.created_at, leads.contact_id
+        ) as place
+    from contacts as leads
+    inner join contacts as heirs
+        on
+            leads.source_relation = heirs.source_relation
+            and leads.converted_contact_id = heirs.contact_id
+    where leads.converted_contact_id <> leads.contact_id and not coalesce(heirs.is_deleted, false)
+),
+
 final as (
     select
         {{ surrogate_key(['contacts.source_relation', 'contacts.contact_id']) }} as contact_id,
@@ -15,6 +33,10 @@ final as (
                 then {{ surrogate_key(['contacts.source_relation', 'contacts.converted_contact_id']) }}
         end as converted_contact_id,
         contacts.converted_at,
+        case
+            when pasts.contact_id is not null
+                then {{ surrogate_key(['pasts.source_relation', 'pasts.converted_contact_id']) }}
+        end as continued_as_contact_id,
         contacts.email_hash,
         contacts.email_domain,
         contacts.phone_hash,
@@ -43,6 +65,11 @@ final as (
         contacts.source_relation,
         contacts.contact_id as source_record_id
     from contacts
+    left join pasts
+        on
+            contacts.source_relation = pasts.source_relation
+            and contacts.contact_id = pasts.contact_id
+            and pasts.place = 1
     left join removals
         on
             contacts.source_relation = removals.source_relation
@@ -61,6 +88,7 @@ select
     record_type,
     converted_contact_id,
     converted_at,
+    continued_as_contact_id,
     email_hash,
     email_domain,
     phone_hash,

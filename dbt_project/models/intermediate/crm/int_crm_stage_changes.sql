@@ -182,7 +182,7 @@ inferred as (
     where object_type <> 'contact' and field = 'stage'
 ),
 
-all_changes as (
+told as (
     select
         object_type,
         object_id,
@@ -224,6 +224,25 @@ all_changes as (
         cast(null as {{ text_type() }}) as changed_by,
         is_inferred
     from inferred
+),
+
+-- What happened to a lead before it was converted is its contact's past.
+all_changes as (
+    select
+        told.object_type,
+        coalesce(contacts.continued_as_contact_id, told.object_id) as object_id,
+        told.source_relation,
+        told.source_record_id,
+        told.pipeline,
+        told.field,
+        told.change_id,
+        told.to_value,
+        told.changed_at,
+        told.changed_by,
+        told.is_inferred
+    from told
+    left join contacts
+        on told.object_type = 'contact' and told.object_id = contacts.contact_id
 ),
 
 previous as (

@@ -54,6 +54,7 @@ contacts as (
         on
             identity_map.identifier_type = {{ identifier_type('crm_contact', 'contacts.source_relation') }}
             and contacts.source_record_id = identity_map.identifier
+    where contacts.continued_as_contact_id is null
 ),
 
 product_names as (

@@ -27,7 +27,10 @@ crm_matches as (
         contacts.account_id,
         row_number() over (
             partition by identity_map.person_id
-            order by coalesce(contacts.updated_at, contacts.created_at) desc, contacts.contact_id
+            order by
+                case when contacts.continued_as_contact_id is null then 0 else 1 end,
+                coalesce(contacts.updated_at, contacts.created_at) desc,
+                contacts.contact_id
         ) as place
     from contacts
     inner join accounts on contacts.account_id = accounts.account_id

@@ -82,7 +82,10 @@ ranked_contacts as (
         contacts.self_reported_source,
         row_number() over (
             partition by identity_map.person_id
-            order by coalesce(contacts.updated_at, contacts.created_at) desc, contacts.contact_id
+            order by
+                case when contacts.continued_as_contact_id is null then 0 else 1 end,
+                coalesce(contacts.updated_at, contacts.created_at) desc,
+                contacts.contact_id
         ) as place
     from contacts
     inner join identity_map

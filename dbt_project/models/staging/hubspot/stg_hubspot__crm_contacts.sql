@@ -38,12 +38,7 @@ records as (
         contacts.self_reported_source,
         coalesce(country_names.country, contacts.country) as country,
         contacts.job_title,
-        case
-            when contacts.client_ids is not null
-                then
-                    '["' || replace(replace(replace(contacts.client_ids, '"', ''), ' ', ''), ';', '","')
-                    || '"]'
-        end as anonymous_ids,
+        {{ separated_ids('contacts.client_ids') }} as anonymous_ids,
         contacts.user_id,
         coalesce(contacts.archived, false) as is_deleted,
         cast(null as {{ text_type() }}) as merged_into_id,

@@ -1,0 +1,3 @@
+{{ config(enabled=provides('salesforce', 'quarantined_records')) }}
+
+{{ refused_records('salesforce') }}
