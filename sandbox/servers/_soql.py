@@ -1,7 +1,7 @@
-"""SOQL as far as extraction needs it: SELECT of fields (of parents too) FROM one object, WHERE, ORDER BY, LIMIT.
+"""SOQL as far as extraction needs it: SELECT fields (of parents too) FROM one type, WHERE, ORDER BY, LIMIT.
 
-Parsed into a `Query` and answered over plain rows. What the vendor would refuse is refused with its error code;
-what is not understood is refused too, never ignored. Times are compared as the texts in which the API shows them.
+Parsed into a `Query` and answered over plain rows. What the vendor would refuse is refused with its error
+code; what is not understood is refused too, never ignored. Times are compared as the API shows them.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class Entity:
             if parent is None:
                 raise Refusal(
                     "INVALID_FIELD",
-                    f"\nSELECT {name} FROM {self.name}\nDidn't understand relationship '{step}' in field path. "
-                    "If you are attempting to use a custom relationship, be sure to append the '__r'.",
+                    f"\nSELECT {name} FROM {self.name}\nDidn't understand relationship '{step}' in field "
+                    "path. If you are attempting to use a custom relationship, be sure to append the '__r'.",
                 )
             spelt.append(parent)
             entity = entity.parents[parent]
@@ -65,8 +65,8 @@ class Entity:
             raise Refusal(
                 "INVALID_FIELD",
                 f"\nSELECT {name} FROM {self.name}\n       ^\nERROR at Row:1:Column:8\n"
-                f"No such column '{steps[-1]}' on entity '{entity.name}'. If you are attempting to use a custom "
-                "field, be sure to append the '__c' after the custom field name.",
+                f"No such column '{steps[-1]}' on entity '{entity.name}'. If you are attempting to use a "
+                "custom field, be sure to append the '__c' after the custom field name.",
             )
         return ".".join([*spelt, own]), entity.fields[own]
 
@@ -138,15 +138,15 @@ class _Parser:
             raise Refusal(
                 "INVALID_TYPE",
                 f"\nSELECT Id FROM {name}\n               ^\nERROR at Row:1:Column:16\n"
-                f"sObject type '{name}' is not supported. If you are attempting to use a custom object, be sure "
-                "to append the '__c' after the entity name.",
+                f"sObject type '{name}' is not supported. If you are attempting to use a custom object, be "
+                "sure to append the '__c' after the entity name.",
             )
         self.entity = entity
         selected = [entity.find(one)[0] for one in fields]
         if len(set(selected)) < len(selected):
             double = next(one for one in selected if selected.count(one) > 1)
             raise Refusal("INVALID_FIELD", f"duplicate field selected: {double}")
-        where: Test = self._any() if self._taken("where") else (lambda row: True)
+        where: Test = self._any() if self._taken("where") else (lambda _: True)
         order: list[tuple[str, bool, bool]] = []
         if self._taken("order"):
             self._word("by")
@@ -265,8 +265,7 @@ class _Parser:
                 f"\nvalue of filter criterion for field '{name}' must be of type {wanted}{quoted}",
             )
         if kind == "text":
-            text = re.sub(r"\\(.)", r"\1", found[1:-1])
-            return text
+            return re.sub(r"\\(.)", r"\1", found[1:-1])
         if kind == "moment":
             return stamp(datetime.fromisoformat(found.replace("Z", "+00:00")))
         return {"day": found, "number": float(found) if kind == "number" else 0, "name": word == "true"}[kind]

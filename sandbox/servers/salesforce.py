@@ -1,9 +1,10 @@
 """Salesforce REST API of one org: OAuth, query and queryAll for a part of SOQL, describe, limits.
 
-The org holds what `sandbox.company.territories` gives it. Everybody begins as a lead; with the first opportunity the
-lead is converted into a contact, and what happens from then on happens to the contact. Duplicates are merged (leads
-and accounts) or, where the vendor has no merge, deleted (opportunities). Names on the right of the maps are the org's.
-Not modelled: what else goes into the recycle bin with a deleted record, and that the bin is emptied.
+The org holds what `sandbox.company.territories` gives it. Everybody begins as a lead; with the first
+opportunity the lead is converted into a contact, and what happens from then on happens to the contact.
+Duplicates are merged (leads and accounts) or, where the vendor has no merge, deleted (opportunities). Names
+on the right of the maps are the org's. Not modelled: what else goes into the recycle bin with a deleted
+record, and that the bin is emptied.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ ORGANIZATION = "fjordlight-us"
 LISTS = ("records",)
 FIRST_VERSION, LAST_VERSION = 31, 68
 LARGEST_PAGE, SMALLEST_PAGE = 2000, 200
+VALUES_A_PAGE = 2000  # wide records come in smaller pages, as they may: so that a small company has several
 OPEN_LOCATORS = 10
 DAILY_REQUESTS = 100_000
 CRM = territories.ACQUIRED
@@ -62,12 +64,13 @@ STATUS = {"NEW": "New", "OPEN": "Contacted", "IN_PROGRESS": "Working", "UNQUALIF
 CONVERTED = "Qualified"
 SOURCES = {
     "PAID_SEARCH": "Paid Search", "PAID_SOCIAL": "Paid Social", "ORGANIC_SEARCH": "Organic Search",
-    "SOCIAL_MEDIA": "Social Media", "REFERRALS": "Web Referral", "EMAIL_MARKETING": "Email", "OFFLINE": "Offline",
+    "SOCIAL_MEDIA": "Social Media", "REFERRALS": "Web Referral", "EMAIL_MARKETING": "Email",
+    "OFFLINE": "Offline",
     "DIRECT_TRAFFIC": "Web", "AI_REFERRALS": "AI Assistant", "OTHER_CAMPAIGNS": "Other Campaign",
 }  # fmt: skip
 INDUSTRIES = {
-    "software": "Technology", "architecture": "Architecture", "hospitality": "Hospitality", "retail": "Retail",
-    "construction": "Construction", "media": "Media", "education": "Education",
+    "software": "Technology", "architecture": "Architecture", "hospitality": "Hospitality",
+    "retail": "Retail", "construction": "Construction", "media": "Media", "education": "Education",
 }  # fmt: skip
 ROLES = {
     "decision_maker": "Decision Maker",
@@ -103,7 +106,8 @@ _CHANGE = {
 }  # fmt: skip
 _ACTIVITY = {
     "Id": "id", "WhoId": "reference", "WhatId": "reference", "AccountId": "reference", "Subject": "string",
-    "OwnerId": "reference", "CreatedById": "reference", "Type": "picklist", "IsArchived": "boolean", **_STAMPS,
+    "OwnerId": "reference", "CreatedById": "reference", "Type": "picklist", "IsArchived": "boolean",
+    **_STAMPS,
 }  # fmt: skip
 _ROLE = Entity("UserRole", "00E", {"Id": "id", "Name": "string"})
 _USER = {
@@ -126,7 +130,8 @@ ENTITIES = {
                "NumberOfEmployees": "int", "BillingCountry": "string", "BillingCity": "string",
                "OwnerId": "reference", "MasterRecordId": "reference", "Is_Partner__c": "boolean", **_STAMPS}),
         Entity("Opportunity", "006", {"Id": "id", "AccountId": "reference", "Name": "string",
-               "RecordTypeId": "reference", "StageName": "picklist", "Amount": "currency", "ARR__c": "currency",
+               "RecordTypeId": "reference", "StageName": "picklist", "Amount": "currency",
+               "ARR__c": "currency",
                "CurrencyIsoCode": "picklist", "CloseDate": "date", "IsClosed": "boolean", "IsWon": "boolean",
                "Probability": "percent", "ForecastCategory": "picklist", "ForecastCategoryName": "picklist",
                "NextStep": "string", "Type": "picklist", "OwnerId": "reference", "Loss_Reason__c": "picklist",
@@ -135,9 +140,10 @@ ENTITIES = {
                "Partner_Account__c": "reference", **_STAMPS}, {"RecordType": _RECORD_TYPE}),
         Entity("OpportunityContactRole", "00K", {"Id": "id", "OpportunityId": "reference",
                "ContactId": "reference", "Role": "picklist", "IsPrimary": "boolean", **_STAMPS}),
-        Entity("OpportunityHistory", "008", {"Id": "id", "OpportunityId": "reference", "CreatedById": "reference",
-               "StageName": "picklist", "Amount": "currency", "ExpectedRevenue": "currency", "CloseDate": "date",
-               "Probability": "percent", "ForecastCategory": "picklist", "CurrencyIsoCode": "picklist", **_STAMPS}),
+        Entity("OpportunityHistory", "008", {"Id": "id", "OpportunityId": "reference",
+               "CreatedById": "reference", "StageName": "picklist", "Amount": "currency",
+               "ExpectedRevenue": "currency", "CloseDate": "date", "Probability": "percent",
+               "ForecastCategory": "picklist", "CurrencyIsoCode": "picklist", **_STAMPS}),
         Entity("OpportunityFieldHistory", "017", {**_CHANGE, "OpportunityId": "reference"}),
         Entity("LeadHistory", "017", {**_CHANGE, "LeadId": "reference"}),
         Entity("ContactHistory", "017", {**_CHANGE, "ContactId": "reference"}),
@@ -239,7 +245,7 @@ class Server:
         version = request.path_params["version"]
         records = [_shown(query.entity, row, query.fields, version) for row in found]
         locator = as_type(record_id("01g", int(digest(secrets.token_hex(8), length=12), 16)), "01g")
-        size = _batch_size(request)
+        size = min(_batch_size(request), VALUES_A_PAGE // max(len(query.fields), 1))
         if len(records) > size:
             self.locators[locator] = (version, [_rendered(one) for one in records], size)
             while len(self.locators) > OPEN_LOCATORS:  # as many as one user may keep open; the oldest goes
@@ -434,7 +440,8 @@ class _Org:
     # ---- what lies below
 
     def _users(self) -> None:
-        org_row = {"Id": record_id("00D", 1), "Name": "Fjordlight US", "InstanceName": "USA1", "IsSandbox": False,
+        org_row = {"Id": record_id("00D", 1), "Name": "Fjordlight US", "InstanceName": "USA1",
+                   "IsSandbox": False,
                    "OrganizationType": "Enterprise Edition"}  # fmt: skip
         self.rows["Organization"].append(org_row)
         robot = {"Id": ROBOT, "LastName": "Automated Process", "Name": "Automated Process", "IsActive": True,
@@ -634,12 +641,12 @@ class _Org:
         )
         key = {"LeadId": name}
         self._change("LeadHistory", key, record.created, "created", None, None, ROBOT)
-        self._followed("LeadHistory", key, record, record.created, until, "Lifecycle_Stage__c", "lifecycle_stage",
-                       LIFECYCLE, open_end=at is not None)  # fmt: skip
+        self._followed("LeadHistory", key, record, record.created, until, "Lifecycle_Stage__c",
+                       "lifecycle_stage", LIFECYCLE, open_end=at is not None)  # fmt: skip
         self._followed("LeadHistory", key, record, record.created, until, "Disqualified_Reason__c",
                        "disqualified_reason", None)  # fmt: skip
-        status = self._followed("LeadHistory", key, record, record.created, until, "Status", "lead_status", STATUS,
-                                first="New", open_end=at is not None)  # fmt: skip
+        status = self._followed("LeadHistory", key, record, record.created, until, "Status", "lead_status",
+                                STATUS, first="New", open_end=at is not None)  # fmt: skip
         self._owners("LeadHistory", key, record, record.created, until, QUEUE)
         if at is not None:
             who = self._owner(record.at("owner_id", at))
@@ -684,8 +691,8 @@ class _Org:
 
     # ---- histories of fields
 
-    def _change(self, entity: str, key: Mapping[str, str], at: datetime, name: str, old: Any, new: Any, who: str,
-                data_type: str = "Text") -> None:  # fmt: skip
+    def _change(self, entity: str, key: Mapping[str, str], at: datetime, name: str, old: Any, new: Any,
+                who: str, data_type: str = "Text") -> None:  # fmt: skip
         number = int(digest(entity, *key.values(), at, name, data_type, new, length=12), 16)
         self.rows[entity].append(
             {
@@ -798,7 +805,7 @@ class _Org:
     def _stage_history(
         self, name: str, record: _Record, pipeline: str, stages: Mapping[tuple[str, str], Any], gone: bool
     ) -> None:
-        """A row for each saving that changed the stage, the amount or the close date: all of them as saved."""
+        """A row for each saving that changed the stage, the amount or the close date: all three as saved."""
         moments: dict[datetime, datetime] = {}  # by second, as saved
         for at in record.changes(("stage", "amount", "close_date"), record.created, self.now):
             second = at.replace(microsecond=0)
@@ -900,8 +907,8 @@ class _Org:
 
     def _activities(self) -> None:
         for row in self.world.rows(
-            f"select * from crm_activities where created_at <= {self.world.now_sql} and contact_id in ({MINE})"
-            " order by activity_id"
+            f"select * from crm_activities where created_at <= {self.world.now_sql}"
+            f" and contact_id in ({MINE}) order by activity_id"
         ):
             person = self.records["contact"].get(row["contact_id"])
             converted = self.converted.get(row["contact_id"])
@@ -932,7 +939,7 @@ class _Org:
             if row["activity_type"] == "meeting":
                 self._event(record_id("00U", number), row, outcome, shared, changed)
             else:
-                self._task(record_id("00T", number), row, outcome, shared, changed, settled)
+                self._task(record_id("00T", number), row, outcome, shared, changed)
 
     def _event(self, name: str, row: Mapping[str, Any], outcome: str | None, shared: dict[str, Any],
                changed: list[datetime]) -> None:  # fmt: skip
@@ -951,7 +958,7 @@ class _Org:
         )
 
     def _task(self, name: str, row: Mapping[str, Any], outcome: str | None, shared: dict[str, Any],
-              changed: list[datetime], settled: bool) -> None:  # fmt: skip
+              changed: list[datetime]) -> None:  # fmt: skip
         kind = row["activity_type"]
         closed = kind != "task" or outcome == "COMPLETED"
         inbound = row["direction"] == "inbound"

@@ -18,7 +18,7 @@ from ingestion.settings import Paths, project_vars
 from orchestration.pipeline import run_once
 from tests.integration.conftest import LAST_DAY, Built, Sandbox
 
-SYSTEMS = ("hubspot", "ecb")
+SYSTEMS = ("hubspot", "salesforce", "ecb")
 # Each the last second of a day in the reporting time zone. A deal is deleted after the first, and one is
 # merged after the second.
 EVENINGS = (dt.datetime(2026, 5, 8, 21, 59, 59), dt.datetime(2026, 6, 20, 21, 59, 59))

@@ -155,6 +155,7 @@ def complete(rows: Rows) -> None:
         "ga4",
         "google_ads",
         "hubspot",
+        "salesforce",
         "files",
     }
     for row in rows:

@@ -95,6 +95,23 @@ class Client:
             return self.session.get(url, params=params, headers=headers, timeout=60)
         return self.session.post(url, json=body, params=params, headers=headers, timeout=60)
 
+    def sales(
+        self, path: str, batch: int | None = None, version: str = "v66.0", **params: Any
+    ) -> requests.Response:
+        """Get a path of the acquired firm's CRM; `batch` is the size of a page."""
+        if "salesforce" not in self._tokens:
+            form = {"grant_type": "client_credentials"} | {
+                key.lower(): self.setting("salesforce", key) for key in ("CLIENT_ID", "CLIENT_SECRET")
+            }
+            url = self.setting("salesforce", "BASE_URL") + "/services/oauth2/token"
+            self._tokens["salesforce"] = self.session.post(url, data=form, timeout=30).json()["access_token"]
+        headers = {"Authorization": f"Bearer {self._tokens['salesforce']}"}
+        if batch is not None:
+            headers["Sforce-Query-Options"] = f"batchSize={batch}"
+        where = path if path.startswith("/") else f"/services/data/{version}/{path}"
+        url = self.setting("salesforce", "BASE_URL") + where
+        return self.session.get(url, params=params, headers=headers, timeout=60)
+
     def billing(self, path: str, **params: Any) -> requests.Response:
         """Get a path of the billing API."""
         headers = {"Authorization": f"Bearer {self.setting('stripe', 'API_KEY')}"}

@@ -36,6 +36,7 @@ def test_every_vendor_offers_what_the_app_needs() -> None:
         "mailchimp",
         "meta_ads",
         "posthog",
+        "salesforce",
         "stripe",
     ]
     settings = environment(8790)
@@ -45,8 +46,9 @@ def test_every_vendor_offers_what_the_app_needs() -> None:
         for kind, status in (("rate_limit", 429), ("server_error", 500), ("expired_token", 401),
                              ("expired_cursor", 400), ("not_found", 404)):  # fmt: skip
             answer = module.refusal(kind, {})
-            # One vendor tells of its limits with a 400.
-            expected = 400 if (name, kind) == ("meta_ads", "rate_limit") else status
+            # Two vendors tell of their limits with another status.
+            limits = {"meta_ads": 400, "salesforce": 403}
+            expected = limits.get(name, status) if kind == "rate_limit" else status
             assert answer.status_code == expected, (name, kind)
             is_document = answer.media_type != "text/html"  # a plain web server has only pages
             assert json.loads(bytes(answer.body)) if is_document else answer.body, (name, kind)

@@ -21,7 +21,7 @@ import yaml
 from ingestion.klaviyo import source as klaviyo_source
 from ingestion.meta_ads import source as meta_ads_source
 from sandbox.company import Company
-from sandbox.servers import google_ads, hubspot, klaviyo, meta_ads
+from sandbox.servers import google_ads, hubspot, klaviyo, meta_ads, salesforce
 from tests.unit.sandbox.conftest import Client, mailed
 
 # Fields that today's APIs have and the specifications at hand, which are older, lack.
@@ -454,6 +454,33 @@ def test_crm_associations_owners_pipelines_properties_have_the_published_shape(
     crm_check(pipelines.json(), folder / "crm_pipelines_v3.json", "CollectionResponsePipelineNoPaging")
     properties = client.crm("/crm/v3/properties/deals")
     crm_check(properties.json(), folder / "crm_properties_v3.json", "CollectionResponsePropertyNoPaging")
+
+
+# ------------------------------------------------------------------------------------------------- Salesforce
+
+
+def test_query_answers_have_the_shape_of_the_published_examples(client: Client, specs: Path) -> None:
+    """There is no machine-readable specification: the vendor's own examples say which keys there are."""
+    examples = _document(specs / "salesforce" / "official_doc_examples.json")
+    single = examples["query_response_single_page"]
+    whole = client.sales("query/", q="SELECT Name FROM Account LIMIT 14", version="v68.0").json()
+    assert set(whole) == set(single)
+    assert (whole["done"], whole["totalSize"]) == (single["done"], single["totalSize"])
+    for record in whole["records"]:
+        assert set(record) == set(single["records"][0])
+        assert set(record["attributes"]) == set(single["records"][0]["attributes"])
+        # /services/data/v68.0/sobjects/Account/001D000000IRFmaIAH
+        pattern = re.sub(r"Account/\w{18}$", r"Account/001\\w{15}", single["records"][0]["attributes"]["url"])
+        assert re.fullmatch(pattern, record["attributes"]["url"])
+    first = examples["query_response_first_page"]
+    page = client.sales(
+        "queryAll", q=f"SELECT {', '.join(salesforce.ENTITIES['Lead'].fields)} FROM Lead"
+    ).json()
+    assert set(page) == set(first) - {"source"}
+    shape = re.sub(r"\w{18}-\d+$", rf"\\w{{18}}-{len(page['records'])}", first["nextRecordsUrl"])
+    assert re.fullmatch(shape, page["nextRecordsUrl"])
+    following = client.sales(page["nextRecordsUrl"]).json()
+    assert len(page["records"]) + len(following["records"]) == page["totalSize"]
 
 
 # ---------------------------------------------------------------------------------------------------- Stripe

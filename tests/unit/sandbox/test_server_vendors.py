@@ -54,6 +54,7 @@ def test_each_vendor_refuses_a_wrong_token_in_its_own_words(client: Client) -> N
         "mailchimp": ("GET", "/3.0/lists"),
         "klaviyo": ("GET", "/api/metrics"),
         "hubspot": ("GET", "/crm/v3/objects/contacts"),
+        "salesforce": ("GET", "/services/data/v66.0/limits"),
         "stripe": ("GET", "/v1/customers"),
     }
     said = {
@@ -62,6 +63,7 @@ def test_each_vendor_refuses_a_wrong_token_in_its_own_words(client: Client) -> N
         "mailchimp": lambda body: body["title"] == "API Key Invalid" and body["status"] == 401,
         "klaviyo": lambda body: body["errors"][0]["code"] == "not_authenticated",
         "hubspot": lambda body: body["category"] == "INVALID_AUTHENTICATION" and body["correlationId"],
+        "salesforce": lambda body: body[0]["errorCode"] == "INVALID_SESSION_ID",
         "stripe": lambda body: "Invalid API Key" in body["error"]["message"],
     }
     for system, (method, path) in paths.items():
@@ -594,7 +596,7 @@ def test_crm_listings_hold_live_archived_and_merged_records_once(
     rows = [
         r
         for r in company.tables["crm_objects"].to_pylist()
-        if r["object_type"] == own and r["created_at"] <= NOW
+        if r["crm"] == hubspot.CRM and r["object_type"] == own and r["created_at"] <= NOW
     ]
     merged = {r["object_id"]: r["merged_into_id"] for r in rows if r["merged_at"] and r["merged_at"] <= NOW}
     archived = {r["object_id"] for r in rows if r["deleted_at"] and r["deleted_at"] <= NOW} - set(merged)
@@ -745,7 +747,12 @@ def test_crm_associations_are_the_same_from_both_ends(client: Client) -> None:
 
 def test_crm_activities_follow_merged_contacts(client: Client, company: Company) -> None:
     total = sum(len(_records(client, kind)) for kind in hubspot.OBJECTS[3:])
-    rows = [r for r in company.tables["crm_activities"].to_pylist() if r["created_at"] <= NOW]
+    mine = {r["object_id"] for r in company.tables["crm_objects"].to_pylist() if r["crm"] == hubspot.CRM}
+    rows = [
+        r
+        for r in company.tables["crm_activities"].to_pylist()
+        if r["created_at"] <= NOW and r["contact_id"] in mine
+    ]
     assert total == len(rows)
     contacts = {r["id"] for r in _records(client, "contacts")}
     for kind in ("calls", "meetings", "emails", "tasks"):

@@ -1,4 +1,4 @@
-"""Salesforce: queries from describe, pages and their totals, expired locators, limits, cursors, an org's own names."""
+"""Salesforce: queries from describe, pages and their totals, expired locators, limits, an org's own names."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 import pytest
 
 from ingestion.errors import BadAnswer, SourceError, Unauthorized, Unreachable
@@ -254,13 +255,10 @@ def test_histories_are_filed_under_our_names_of_the_fields(context_of: Any) -> N
 
 def test_pages_of_plain_types_are_typed_without_being_rearranged() -> None:
     owner = {"attributes": {"type": "User", "url": "/x"}, "UserType": "AutomatedProcess"}
-    body = (
-        b'{"records":[' + b",".join(_json(row) for row in (
-            {"attributes": {"type": "Task"}, "Id": "00T1", "SystemModstamp": CHANGED.format(1), "CreatedBy": owner,
-             "ActivityDate": "2026-06-01", "IsDeleted": True, "CompletedDateTime": None},
-            {"attributes": {"type": "Task"}, "Id": "00T2", "SystemModstamp": None},
-        )) + b"]}"
-    )  # fmt: skip
+    task = {"attributes": {"type": "Task"}, "Id": "00T1", "SystemModstamp": CHANGED.format(1)}
+    task |= {"CreatedBy": owner, "ActivityDate": "2026-06-01", "IsDeleted": True, "CompletedDateTime": None}
+    timeless = {"attributes": {"type": "Task"}, "Id": "00T2", "SystemModstamp": None}
+    body = orjson.dumps({"records": [task, timeless]})
     table = source.table_of(source.TASKS)
     converter = Converter(table, "salesforce:main:acme", Pseudonyms(b"k" * 32), AS_OF)
     converted = converter.convert([Page("tasks", body=body, at="records")])
@@ -270,12 +268,6 @@ def test_pages_of_plain_types_are_typed_without_being_rearranged() -> None:
     assert row["modified_at"] == datetime(2026, 6, 1, 10, 0, 1)
     assert row["_extra"] is None
     assert converted.quarantined.num_rows == 1, "a record without a time of change cannot be followed"
-
-
-def _json(row: Any) -> bytes:
-    import orjson
-
-    return orjson.dumps(row)
 
 
 def test_a_wrong_secret_is_one_line_without_it(context_of: Any, vendor: Vendor) -> None:

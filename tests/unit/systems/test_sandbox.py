@@ -30,6 +30,7 @@ SYSTEMS = (
     "mailchimp",
     "meta_ads",
     "posthog",
+    "salesforce",
     "shopify",
     "stripe",
 )
@@ -245,7 +246,9 @@ def test_the_events_of_both_mail_tools_are_the_company_s(world: World) -> None:
 def test_records_merges_and_deletions_are_the_company_s(world: World) -> None:
     for kind, table in (("contact", "contacts"), ("company", "companies"), ("deal", "deals")):
         gone = f"merged_at <= timestamp '{AS_OF:%Y-%m-%d %H:%M}'"
-        born = f"object_type = '{kind}' and created_at <= timestamp '{AS_OF:%Y-%m-%d %H:%M}'"
+        born = (
+            f"crm = 'hubspot' and object_type = '{kind}' and created_at <= timestamp '{AS_OF:%Y-%m-%d %H:%M}'"
+        )
         assert world.value(f"select count(*) from raw_hubspot.{table}") == world.value(
             f"select count(*) from company_crm_objects where {born} and not coalesce({gone}, false)"
         )
@@ -256,6 +259,42 @@ def test_records_merges_and_deletions_are_the_company_s(world: World) -> None:
     assert world.value("select count(*) from raw_hubspot.merges") > 0
     stages = world.value("select count(*) from raw_hubspot.deals_history where field = 'stage'")
     assert stages >= world.value("select count(*) from raw_hubspot.deals")
+
+
+def test_the_acquired_crm_holds_the_rest_of_the_company_s_records(world: World) -> None:
+    now = f"timestamp '{AS_OF:%Y-%m-%d %H:%M}'"
+    mine = f"crm = 'salesforce' and created_at <= {now}"
+    for kind, table, gone in (
+        ("contact", "leads", "coalesce(deleted_at, merged_at)"),
+        ("company", "accounts", "merged_at"),
+        ("deal", "opportunities", "coalesce(deleted_at, merged_at)"),
+    ):
+        born = f"{mine} and object_type = '{kind}'"
+        held = world.value(f"select count(*) from raw_salesforce.{table}")
+        assert held == world.value(f"select count(*) from company_crm_objects where {born}")
+        # A duplicate of somebody who is a contact by then is converted into that contact.
+        taken = (
+            "is_converted and converted_contact_id in (select converted_contact_id from raw_salesforce.leads"
+        )
+        taken += " group by 1 having count(*) > 1)" if kind == "contact" else ""
+        removed = world.value(f"select count(*) from raw_salesforce.{table} where is_deleted")
+        lost = world.value(f"select count(*) from company_crm_objects where {born} and {gone} <= {now}")
+        twins = (
+            world.value(f"select count(*) from raw_salesforce.leads where {taken}")
+            if kind == "contact"
+            else 0
+        )
+        assert removed == lost - twins // 2
+    activities = world.value(
+        f"""select count(*) from company_crm_activities where created_at <= {now}
+        and contact_id in (select object_id from company_crm_objects where crm = 'salesforce')"""
+    )
+    assert activities == world.value(
+        "select (select count(*) from raw_salesforce.tasks) + (select count(*) from raw_salesforce.events)"
+    )
+    touches = f"company_offline_touches where contact_id like '00Q%' and visible_at <= {now}"
+    members = world.value("select count(*) from raw_salesforce.campaign_members")
+    assert members == world.value(f"select count(*) from {touches}") > 0
 
 
 def test_invoices_lines_and_refunds_are_the_company_s(world: World) -> None:
