@@ -6,7 +6,7 @@ removals as (
     select * from {{ ref('int_crm_removals') }}
 ),
 
--- A lead that was converted lives on as a contact. Where several became the same one, the first of them is its past.
+-- A lead that was converted lives on as a contact. Where several became the same one, the first is its past.
 pasts as (
     select
         leads.source_relation,

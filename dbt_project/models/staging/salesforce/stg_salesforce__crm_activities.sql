@@ -1,13 +1,9 @@
 {{ config(enabled=provides('salesforce', 'crm_activities')) }}
 
--- Calls, e-mails and messages are tasks that are done. A call has no time but that of its task, which is made as it
--- begins; an e-mail has its own. Leads have no account that an activity could name: it is the one they were matched
--- with. Deleted activities are left out.
+-- Calls, e-mails and messages are tasks that are done. A call has no time but that of its task, which is made
+-- as it begins; an e-mail has its own. Leads have no account that an activity could name: it is the one they
+-- were matched with. Deleted activities are left out.
 {% set messages = ['linkedin', 'social', 'message', 'sms', 'whatsapp'] %}
-{% set shared = [
-    'source_relation', 'who_id', 'what_id', 'account_id', 'owner_id', 'creator_type', 'is_deleted',
-    '_dlt_load_id',
-] %}
 with leads as (
     select * from {{ source('raw_salesforce', 'leads') }}
 ),
@@ -40,12 +36,19 @@ tasks as (
 
 activities as (
     select
-        {% for name in shared %}tasks.{{ name }}, {% endfor %}
+        tasks.source_relation,
+        tasks.who_id,
+        tasks.what_id,
+        tasks.account_id,
+        tasks.owner_id,
+        tasks.creator_type,
+        tasks.is_deleted,
+        tasks._dlt_load_id,
         tasks.task_id as activity_id,
         tasks.activity_type,
         case tasks.activity_type
             when 'call'
-                then case when lower(tasks.call_type) in ('inbound', 'outbound') then lower(tasks.call_type) end
+                then nullif(nullif(lower(tasks.call_type), 'internal'), '')
             when 'email' then case when emails.is_incoming then 'inbound' else 'outbound' end
             when 'social_message' then 'outbound'
         end as direction,
@@ -65,7 +68,14 @@ activities as (
     left join emails on tasks.source_relation = emails.source_relation and tasks.task_id = emails.task_id
     union all
     select
-        {% for name in shared %}{{ name }}, {% endfor %}
+        source_relation,
+        who_id,
+        what_id,
+        account_id,
+        owner_id,
+        creator_type,
+        is_deleted,
+        _dlt_load_id,
         event_id as activity_id,
         'meeting' as activity_type,
         null as direction,

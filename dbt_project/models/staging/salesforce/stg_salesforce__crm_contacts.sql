@@ -1,6 +1,6 @@
 {{ config(enabled=provides('salesforce', 'crm_contacts')) }}
 
--- Leads and contacts. A lead that was converted keeps its record: the contact that it became stands beside it. A lead
+-- Leads and contacts. A converted lead keeps its record: the contact that it became stands beside it. A lead
 -- that waits in a queue has no owner.
 with leads as (
     select * from {{ source('raw_salesforce', 'leads') }}
@@ -41,13 +41,24 @@ records as (
         end as converted_at,
         coalesce(leads.account_id, leads.converted_account_id) as account_id,
         leads.status as lead_status,
-        {% for name in [
-            'email_hash', 'email_domain', 'phone_hash', 'created_at', 'modified_at', 'lifecycle_stage',
-            'disqualified_reason', 'owner_id', 'lead_source', 'self_reported_source', 'country', 'job_title',
-            'client_ids', 'user_id', 'is_deleted', 'merged_into_id', 'attributes', '_dlt_load_id',
-        ] -%}
-        leads.{{ name }}{{ ',' if not loop.last }}
-        {% endfor -%}
+        leads.email_hash,
+        leads.email_domain,
+        leads.phone_hash,
+        leads.created_at,
+        leads.modified_at,
+        leads.lifecycle_stage,
+        leads.disqualified_reason,
+        leads.owner_id,
+        leads.lead_source,
+        leads.self_reported_source,
+        leads.country,
+        leads.job_title,
+        leads.client_ids,
+        leads.user_id,
+        leads.is_deleted,
+        leads.merged_into_id,
+        leads.attributes,
+        leads._dlt_load_id
     from leads
     left join conversions
         on leads.source_relation = conversions.source_relation and leads.lead_id = conversions.lead_id
@@ -60,13 +71,24 @@ records as (
         cast(null as timestamp) as converted_at,
         account_id,
         cast(null as {{ text_type() }}) as lead_status,
-        {% for name in [
-            'email_hash', 'email_domain', 'phone_hash', 'created_at', 'modified_at', 'lifecycle_stage',
-            'disqualified_reason', 'owner_id', 'lead_source', 'self_reported_source', 'country', 'job_title',
-            'client_ids', 'user_id', 'is_deleted', 'merged_into_id', 'attributes', '_dlt_load_id',
-        ] -%}
-        {{ name }}{{ ',' if not loop.last }}
-        {% endfor -%}
+        email_hash,
+        email_domain,
+        phone_hash,
+        created_at,
+        modified_at,
+        lifecycle_stage,
+        disqualified_reason,
+        owner_id,
+        lead_source,
+        self_reported_source,
+        country,
+        job_title,
+        client_ids,
+        user_id,
+        is_deleted,
+        merged_into_id,
+        attributes,
+        _dlt_load_id
     from contacts
 ),
 

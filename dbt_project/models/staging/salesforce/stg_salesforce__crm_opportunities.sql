@@ -1,8 +1,8 @@
 {{ config(enabled=provides('salesforce', 'crm_opportunities')) }}
 
--- The record keeps one close date: expected while it is open, actual afterwards. closed_at is the moment at which it
--- entered the stage where it stands, from the history of its stages; without one, the close date. What other systems
--- call a pipeline is here the record type; an org without record types has renewals and the rest.
+-- The record keeps one close date: expected while it is open, actual afterwards. closed_at is the moment at
+-- which it entered the stage where it stands, from the history of its stages; without one, the close date.
+-- What other systems call a pipeline is here the record type; an org without any has renewals and the rest.
 with opportunities as (
     select * from {{ source('raw_salesforce', 'opportunities') }}
 ),

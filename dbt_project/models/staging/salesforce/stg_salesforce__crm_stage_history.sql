@@ -1,8 +1,9 @@
 {{ config(enabled=provides('salesforce', 'crm_stage_history')) }}
 
--- Of opportunities, each saving that changed the stage, the amount or the close date holds all three: what differs from
--- the saving before is the change. Other fields, and those of leads and contacts, have a row a change; a change of owner
--- has two, one with names and one with ids. What a record began with is in no such row: it is the first one's old value.
+-- Of opportunities, each saving that changed the stage, the amount or the close date holds all three: what
+-- differs from the saving before is the change. Other fields, and those of leads and contacts, have a row a
+-- change; a change of owner has two, one with names and one with ids. What a record began with is in no such
+-- row: it is the first one's old value.
 {% set saved = {
     'stage': 'stage', 'amount': 'cast(amount as ' ~ text_type() ~ ')',
     'close_date': 'cast(close_date as ' ~ text_type() ~ ')',

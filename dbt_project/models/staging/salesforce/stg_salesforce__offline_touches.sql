@@ -1,8 +1,8 @@
 {{ config(enabled=provides('salesforce', 'offline_touches')) }}
 
--- Members of campaigns that take place in the world. Those of mailings and advertisements are left out: the tools that
--- send and show them tell what happened. A response has a day but no time: it is the member's own time where the member
--- was added that day.
+-- Members of campaigns that take place in the world. Those of mailings and advertisements are left out: the
+-- tools that send and show them tell what happened. A response has a day but no time: it is the member's own
+-- time where the member was added that day.
 {% set types = {
     'conference': 'event', 'trade show': 'event', 'event': 'event', 'seminar': 'event',
     'seminar / conference': 'event', 'webinar': 'webinar', 'direct mail': 'direct_mail',
