@@ -37,6 +37,7 @@ def test_every_vendor_offers_what_the_app_needs() -> None:
         "meta_ads",
         "posthog",
         "salesforce",
+        "shopify",
         "stripe",
     ]
     settings = environment(8790)
