@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard import components, data, formats
 
-# Path in the address -> title. The module of the same name in `pages` draws it.
+# Path in the address -> title. The module of the same name in `views` draws it.
 PAGES = {
     "overview": "Overview",
     "attribution": "Attribution",
@@ -24,7 +24,7 @@ def draw(name: str) -> Callable[[], None]:
 
     def page() -> None:
         try:
-            importlib.import_module(f"dashboard.pages.{name}").render()
+            importlib.import_module(f"dashboard.views.{name}").render()
         except data.NotPublished as error:
             components.page_head(PAGES[name], "Nothing to show yet.", None, ())
             components.empty_state(f"{error} `make demo` fills it with the simulated company.")

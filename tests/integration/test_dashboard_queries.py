@@ -401,7 +401,7 @@ def page(name: str, **address: str) -> AppTest:
     def script(name: str) -> None:
         import importlib
 
-        importlib.import_module(f"dashboard.pages.{name}").render()
+        importlib.import_module(f"dashboard.views.{name}").render()
 
     test = AppTest.from_function(script, kwargs={"name": name}, default_timeout=60)
     for key, value in address.items():
