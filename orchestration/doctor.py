@@ -14,7 +14,7 @@ from rich.table import Table
 from ingestion.errors import FunnelhouseError
 from ingestion.registry import system as registered
 from ingestion.settings import Connection, Paths, connections
-from orchestration import transform
+from orchestration import alerts, outlets, receivers, transform
 from orchestration.errors import one_line
 from orchestration.resources import moment_of_run
 
@@ -56,6 +56,8 @@ def findings(paths: Paths) -> Iterator[Finding]:
         return
     for connection in connected:
         yield from _connection(connection)
+    yield _attempt("publishing", lambda: _outlets(paths))
+    yield _attempt("alerts", lambda: _receivers(paths))
 
 
 def _attempt(subject: str, look: object) -> Finding:
@@ -87,6 +89,17 @@ def _settings(paths: Paths) -> str:
         if chosen
         else "the project's own (dbt_project/dbt_project.yml)"
     )
+
+
+def _outlets(paths: Paths) -> str:
+    others = [outlet.check() for outlet in outlets.configured(paths)]
+    return ", ".join(["the DuckDB file", *others])
+
+
+def _receivers(paths: Paths) -> str:
+    alerts.read_rules(paths)
+    names = [receiver.name for receiver in receivers.receivers()]
+    return ", ".join(names) or f"nobody is told of trouble; it is noted in {alerts.LOG} (docs/alerts.md)"
 
 
 def _connection(connection: Connection) -> Iterator[Finding]:

@@ -30,6 +30,14 @@ class Outlet(Protocol):
     @property
     def name(self) -> str: ...
 
+    def check(self) -> str:
+        """Whether it can be published to, in words.
+
+        Raises:
+            Problem: it cannot, and what to do.
+        """
+        ...
+
     def write(self, connection: Any, run_id: str, on_table: OnTable) -> None:
         """Replace what is there by the candidate's marts, all of it or nothing.
 
@@ -47,6 +55,10 @@ class Parquet:
 
     folder: Path
     name: str = "Parquet"
+
+    def check(self) -> str:
+        """See `Outlet.check`."""
+        return f"{self.name} ({self.folder})"
 
     def write(self, connection: Any, run_id: str, on_table: OnTable = lambda *_: None) -> None:
         """See `Outlet.write`."""

@@ -76,16 +76,23 @@ class Postgres:
     prefix: str = ""
     name: str = "PostgreSQL"
 
+    def check(self) -> str:
+        """See `outlets.Outlet.check`."""
+        psycopg = _psycopg()
+        try:
+            with psycopg.connect(self.address, connect_timeout=10) as server:
+                row = server.execute("select has_database_privilege(current_database(), 'create')").fetchone()
+        except (psycopg.Error, OSError) as error:
+            raise Problem(f"PostgreSQL was not reached: {self._told(error)}") from None
+        if row is None or not row[0]:
+            raise Problem(f"The user in {ADDRESS} may not create schemas in its database: make it the owner.")
+        return f"{self.name} (reached)"
+
     def write(
         self, connection: Any, run_id: str, on_table: Callable[[str, int, int], None] = lambda *_: None
     ) -> None:
         """See `outlets.Outlet.write`."""
-        try:
-            import psycopg
-        except ImportError:
-            raise Problem(
-                f"{ADDRESS} is set, but psycopg is missing: pip install 'psycopg[binary]'."
-            ) from None
+        psycopg = _psycopg()
         try:
             with psycopg.connect(self.address, connect_timeout=10, application_name="funnelhouse") as server:
                 with server.transaction():
@@ -212,8 +219,7 @@ class Postgres:
         """Drop what has been replaced, table by table; what somebody reads just now, or a materialised view
         stands on, stays until a later publication.
         """
-        import psycopg
-
+        psycopg = _psycopg()
         server.autocommit = True
         server.execute("set lock_timeout = '2s'")
         old = server.execute(
@@ -231,6 +237,14 @@ class Postgres:
                 server.execute(f'drop schema "{schema}"')
             except psycopg.Error:
                 continue
+
+
+def _psycopg() -> Any:
+    try:
+        import psycopg
+    except ImportError:
+        raise Problem(f"{ADDRESS} is set, but psycopg is missing: pip install 'psycopg[binary]'.") from None
+    return psycopg
 
 
 def from_environment(paths: Paths) -> Postgres | None:

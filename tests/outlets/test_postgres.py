@@ -30,7 +30,9 @@ select * from (values
     ('\\N', null, null, null, 'nan'::double, null, null, null),
     ('Zoë 🦊 東京', null, null, null, 1e-300::double, null, null, null),
     (null, null, null, null, null, null, null, null)
-) as t (a_text, a_boolean, a_bigint, a_money, a_double, a_date, a_timestamp, a_rate)
+) as t (a_text, a_boolean, a_bigint, a_money, a_double, a_date, a_timestamp, a_rate);
+-- A backslash and a dot alone on a line are the end of what COPY reads, unless they are quoted.
+create or replace table core.marks as select unnest(['before', '\\.', 'after']) as mark
 """
 
 
@@ -76,7 +78,7 @@ def published(tmp_path: Path, outlet: Postgres, version: int, extra: str = "") -
 def test_every_value_and_type_arrives_as_it_is(tmp_path: Path, outlet: Postgres, owner: Any) -> None:
     published(tmp_path, outlet, 1, EXACT)
     with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as warehouse:
-        for table in (*TABLES, "core.types"):
+        for table in (*TABLES, "core.types", "core.marks"):
             there = asked(owner, f"select * from {table}")
             here = warehouse.execute(f"from {table}").fetchall()
             assert sorted(map(repr, there)) == sorted(map(repr, here)), table
@@ -117,6 +119,8 @@ def test_readers_may_read_and_nothing_else(tmp_path: Path, outlet: Postgres, own
         if version == 1:
             owner.execute("drop role if exists analyst")
             owner.execute("create role analyst login password 'x' in role funnelhouse_reader")
+        with pytest.raises(Problem, match="may not create schemas"):
+            Postgres(server.replace("publisher:a%20pass%2Fword%40home", "analyst:x"), tmp_path).check()
         with psycopg.connect(server, user="analyst", password="x", autocommit=True) as reader:
             for table in TABLES:
                 assert asked(reader, f"select max(version) from {table}") == [(version,)]
@@ -188,6 +192,9 @@ def test_a_server_that_goes_away_is_one_line_without_the_password(
         published(tmp_path, gone, 1)
     assert "pass" not in str(failed.value).replace("password authentication", "")
     assert (tmp_path / "published" / "funnelhouse.duckdb").is_file()
+    with pytest.raises(Problem, match=r"PostgreSQL was not reached: .*nowhere"):
+        gone.check()
+    assert outlet.check() == "PostgreSQL (reached)"
     assert "pass" not in repr(outlet)
 
 
