@@ -231,6 +231,8 @@ def shape(entry: Mapping[str, Any]) -> str:
 
 def _is_next(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether the second request asks for the page behind the first one's: its cursor is all that differs."""
+    if one["method"] == other["method"] == "POST":
+        return one["path"] == other["path"] and _is_same_query_further_on(one["body"], other["body"])
     if one["method"] != "GET" or other["method"] != "GET":
         return False
     if other["path"].startswith(one["path"].rstrip("/") + "/") and not other["query"]:
@@ -253,3 +255,14 @@ def digest(item: Item) -> str:
     else:  # the records, however the answer around them was written
         content = dig(json.loads(item.body or b""), item.at)
     return f"{item.table} {item.slice} {hashlib.sha256(repr(content).encode()).hexdigest()}"
+
+
+def _is_same_query_further_on(one: str, other: str) -> bool:
+    """Whether two bodies hold the same query with other variables, of which only cursors differ."""
+    try:
+        before, after = json.loads(one), json.loads(other)
+        given, moved = before["variables"], after["variables"]
+    except (ValueError, KeyError, TypeError):
+        return False
+    changed = {name for name in {*given, *moved} if given.get(name) != moved.get(name)}
+    return before["query"] == after["query"] and bool(changed) and changed <= CURSORS
