@@ -123,6 +123,10 @@ class Resource:
     tables: tuple[Table, ...]
     extract: Callable[[Context], Iterator[Item]]
 
+    def __post_init__(self) -> None:
+        if len({table.name for table in self.tables}) != len(self.tables):
+            raise ValueError(f"resource {self.name}: a table is listed twice")
+
 
 @dataclass(frozen=True)
 class System:

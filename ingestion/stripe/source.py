@@ -637,7 +637,7 @@ SYSTEM = System(
     resources=(
         Resource(
             "billing",
-            tables=(*(kind.table for kind in (*CATALOGUE, *KINDS)), INVOICE_LINES, EVENTS),
+            tables=(*dict.fromkeys(kind.table for kind in (*CATALOGUE, *KINDS)), INVOICE_LINES, EVENTS),
             extract=extract,
         ),
     ),
