@@ -12,7 +12,7 @@ from ingestion.settings import PROJECT_ROOT, project
 from orchestration.publication import SCHEMAS
 
 MARTS = PROJECT_ROOT / "dbt_project" / "models" / "marts"
-PAGES = PROJECT_ROOT / "dashboard" / "pages"
+DASHBOARD = PROJECT_ROOT / "dashboard"
 
 
 def entries(kind: str) -> list[dict[str, Any]]:
@@ -44,7 +44,10 @@ def test_each_page_of_the_dashboard_is_an_exposure_with_all_that_it_reads() -> N
         exposure["name"].removeprefix("dashboard_"): set(re.findall(r"ref\('(\w+)'\)", str(exposure)))
         for exposure in entries("exposures")
     }
-    pages = {file.stem: file.read_text() for file in PAGES.glob("[a-z]*.py")}
+    pages: dict[str, str] = defaultdict(str)
+    for folder in ("views", "queries"):
+        for file in (DASHBOARD / folder).glob("[a-z]*.py"):
+            pages[file.stem] += file.read_text()
     assert pages
     assert set(pages) <= set(declared)
     table = re.compile(rf"\b(?:{'|'.join(SCHEMAS)})\.([a-z_]+)\b")
