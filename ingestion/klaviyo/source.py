@@ -240,7 +240,7 @@ def of_metric(metric_id: str, first: date, last: date) -> dict[str, Any]:
 
 
 def check(connection: Connection) -> str:
-    """Ask for the metrics, and for one event: each needs a scope of its own.
+    """Ask for the metrics, and for one event, campaign, flow and profile: each needs a scope of its own.
 
     Raises:
         SourceError: the account has none of the metrics that tell of mail.
@@ -254,8 +254,13 @@ def check(connection: Connection) -> str:
             "Check that the key belongs to the account that sends mail.",
         )
     day = date(2026, 1, 1)
-    asked = {**of_metric(found[0]["id"], day, day), "page[size]": 1}
-    client.require(client.get("/api/events", params=asked).json(), "data")
+    for path, asked in (
+        ("events", of_metric(found[0]["id"], day, day)),
+        ("campaigns", {"filter": "equals(messages.channel,'email')"}),
+        ("flows", {}),
+        ("profiles", {"fields[profile]": "updated"}),
+    ):
+        client.require(client.get(f"/api/{path}", params={**asked, "page[size]": 1}).json(), "data")
     return f"{len(found)} e-mail metrics"
 
 

@@ -255,6 +255,18 @@ def test_profiles_are_asked_for_since_the_last_change_and_without_names(
     assert "phone" not in query["fields[profile]"]
 
 
+@pytest.mark.parametrize("path", ["events", "campaigns", "flows", "profiles"])
+def test_the_check_finds_a_missing_scope(vendor: Vendor, context_of: Any, path: str) -> None:
+    connection = context_of("klaviyo").connection
+    vendor.on("/api/metrics", {"data": [metric("M1", "Received Email")], "links": {}})
+    for name in ("events", "campaigns", "flows", "profiles"):
+        vendor.on(f"/api/{name}", {"data": [], "links": {}})
+    assert source.check(connection) == "1 e-mail metrics"
+    vendor.on(f"/api/{path}", Reply({"errors": [{"code": "permission_denied"}]}, 403))
+    with pytest.raises(Unauthorized, match=f"/api/{path} was refused"):
+        source.check(connection)
+
+
 def test_the_check_finds_a_wrong_key_and_an_account_without_mail(vendor: Vendor, context_of: Any) -> None:
     connection = context_of("klaviyo").connection
     vendor.on("/api/metrics", {"data": [metric("M4", "Placed Order", "Shopify")], "links": {}})
