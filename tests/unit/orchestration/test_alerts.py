@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from dagster import DagsterRunStatus
+from dagster import DagsterRunStatus, build_run_status_sensor_context, build_sensor_context
 
 from ingestion.settings import Paths
 from orchestration import alerts, publication, receivers, runner, runs
@@ -382,3 +382,29 @@ def test_the_rules_ask_only_what_is_published(paths: Paths) -> None:
     asked = [rule["sql"] for rule in alerts.read_rules(paths).rules.values() if "sql" in rule]
     assert len(asked) >= 5
     assert all(any(f"from {schema}." in sql for schema in publication.SCHEMAS) for sql in asked)
+
+
+def test_sensors_tell_of_unattended_runs_and_of_time_without_any(
+    shop: Shop, paths: Paths, hook: Posted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.error = RuntimeError("the shop is closed")
+    failing = {sensor.name: sensor for sensor in build_sensors(paths)}["alert_on_failure"]
+    monkeypatch.setattr(alerts, "after_run", lambda *_: "")
+    run_id = runner.execute(paths, "daily_run").run_id
+    monkeypatch.undo()
+    monkeypatch.setenv(receivers.WEBHOOK, hook.address)
+    with runs.open_instance(paths) as instance:
+        attended = instance.get_run_by_id(run_id)
+        assert attended is not None
+        event = next(
+            entry.dagster_event
+            for entry in instance.all_logs(run_id)
+            if entry.dagster_event and entry.dagster_event.event_type_value == "PIPELINE_FAILURE"
+        )
+        for run in (attended, attended.with_tags({})):
+            context = build_run_status_sensor_context("alert_on_failure", event, instance, run)
+            failing(context)
+    assert [headings(body) for body in hook.bodies] == [["Run failed"]]
+    late = {sensor.name: sensor for sensor in build_sensors(paths)}["alert_when_late"]
+    skipped = late(build_sensor_context())
+    assert skipped.skip_message == "Nothing is new."
