@@ -8,15 +8,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from dashboard import components, data, formats
-
-# Path in the address -> title. The module of the same name in `views` draws it.
-PAGES = {
-    "overview": "Overview",
-    "attribution": "Attribution",
-    "funnel": "Funnel",
-    "pipeline": "Pipeline and forecast",
-    "retention": "Retention",
-}
+from dashboard.app_pages import PAGES
 
 
 def draw(name: str) -> Callable[[], None]:

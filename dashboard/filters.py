@@ -154,7 +154,8 @@ def choose(*names: str) -> Filters:
     options = choices()
     state = _state(options)
     with st.sidebar:
-        st.html('<h2 class="fh-side">Filters</h2>')
+        if names:
+            st.html('<h2 class="fh-side">Filters</h2>')
         for name in names:
             if name == "period":
                 _period(state)

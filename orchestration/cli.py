@@ -221,13 +221,14 @@ def dashboard(
     """Open the dashboard on what this data folder has published; it reads nothing else."""
     import subprocess
 
-    from dashboard import launch
+    from dashboard import launch, sandbox_truth
 
     paths = _paths()
     if not paths.published.is_file():
         typer.echo(
             f"Nothing is published in {paths.data_dir} yet: `make demo` or `funnelhouse run` fills it."
         )
+    sandbox_truth.prepare(paths)
     typer.echo(f"The dashboard answers on http://127.0.0.1:{port} (Ctrl-C stops it).")
     try:
         done = subprocess.run(

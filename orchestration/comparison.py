@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -153,12 +154,12 @@ def window(scale: str) -> tuple[dt.datetime, dt.datetime]:
     return dt.datetime.combine(first, midnight), dt.datetime.combine(last + dt.timedelta(days=1), midnight)
 
 
-def read(published: Path, scale: str, seed: int) -> dict[str, Side]:
-    """The truth of a seed beside what a published warehouse of it says, by conversion type."""
-    from sandbox.truth import truth
-
+def read(published: Path, scale: str, truth: Sequence[Mapping[str, Any]]) -> dict[str, Side]:
+    """The truth of a company (rows of `sandbox.truth`) beside what a published warehouse of it says, by
+    conversion type.
+    """
     sides = {kind: Side({}, {}) for kind in COMPARED}
-    for row in truth(scale, seed).to_pylist():
+    for row in truth:
         if row["conversion_type"] in sides:
             sides[row["conversion_type"]].truth[row["channel"]] = row["incremental_conversions"]
     start, end = window(scale)
@@ -231,6 +232,7 @@ def compare(scale: str, seeds: Sequence[int], tell: Callable[[str], None]) -> di
 
     from orchestration import demo
     from orchestration.pipeline import run_once
+    from sandbox.truth import truth
 
     sides: dict[str, list[Side]] = defaultdict(list)
     for number, seed in enumerate(seeds, start=1):
@@ -239,7 +241,7 @@ def compare(scale: str, seeds: Sequence[int], tell: Callable[[str], None]) -> di
             paths = Paths(Path(folder)).create()
             with demo.company(paths, scale, seed, Console(quiet=True)):
                 run_once(paths, run_tests=False)
-            for kind, side in read(paths.published, scale, seed).items():
+            for kind, side in read(paths.published, scale, truth(scale, seed).to_pylist()).items():
                 sides[kind].append(side)
     return {kind: judge(of_kind) for kind, of_kind in sides.items()}
 

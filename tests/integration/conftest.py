@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ import duckdb
 import pytest
 
 from ingestion.settings import Paths
+from orchestration import demo
 from orchestration.pipeline import Outcome
 from sandbox.app import running
 from sandbox.company import generate
@@ -66,7 +69,13 @@ class Built:
 def built(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Built:
     sandbox.advance(LAST_DAY)
     paths = Paths(tmp_path_factory.mktemp("built"))
-    return Built(paths, run_day(paths, LAST_DAY, tests=True))
+    outcome = run_day(paths, LAST_DAY, tests=True)
+    if kept := os.environ.get("FUNNELHOUSE_KEEP_BUILT"):  # tests/browser look at the same file
+        keep = Paths(Path(kept)).create()
+        keep.published.parent.mkdir(exist_ok=True)
+        shutil.copy(paths.published, keep.published)
+        demo.claim(keep, "small", 7)
+    return Built(paths, outcome)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import duckdb
 import pytest
 
 from orchestration import comparison
+from sandbox.truth import truth
 from tests.integration.conftest import Built
 from tests.reference.models import MODELS
 
@@ -13,7 +14,7 @@ from tests.reference.models import MODELS
 def test_every_model_gives_the_window_s_conversions_away_once(
     built: Built, published: duckdb.DuckDBPyConnection
 ) -> None:
-    sides = comparison.read(built.paths.published, "small", seed=7)
+    sides = comparison.read(built.paths.published, "small", truth("small", 7).to_pylist())
     assert sides.keys() == comparison.COMPARED.keys()
     start, end = comparison.window("small")
     [(orders,)] = published.execute(

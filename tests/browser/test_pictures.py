@@ -1,0 +1,74 @@
+"""Every page at 1440 and 390 pixels, light and dark: taken, and looked at by a machine for what people would
+call ugly. The pictures go to FUNNELHOUSE_PICTURES (default: pytest's own folder).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from dashboard.app_pages import PAGES
+from tests.browser.conftest import DESKTOP, PHONE, Open
+
+# Labels of one axis that lie upon each other, and what reaches beyond the window or its own box.
+UGLY = """
+() => {
+  const found = [];
+  const wide = document.querySelector('[data-testid="stMain"]');
+  if (wide.scrollWidth > window.innerWidth + 1) found.push(`the page is ${wide.scrollWidth} wide`);
+  for (const text of document.querySelectorAll('.fh-label, .fh-value, .fh-title, .fh-todo h3'))
+    if (text.scrollWidth > text.clientWidth + 1 && getComputedStyle(text).display !== 'inline')
+      found.push(`cut off: ${text.innerText}`);
+  for (const panel of document.querySelectorAll('[class*="st-key-panel_"]')) {
+    const frame = panel.getBoundingClientRect();
+    for (const axis of ['xtick', 'ytick'])
+      for (const plot of panel.querySelectorAll('.js-plotly-plot')) {
+        const boxes = [...plot.querySelectorAll(`.${axis} text`)].map(text => [text.textContent,
+          text.getBoundingClientRect()]).filter(([, box]) => box.width > 0);
+        boxes.forEach(([one, a], index) => {
+          if (a.left < frame.left - 1 || a.right > frame.right + 1) found.push(`outside its panel: ${one}`);
+          for (const [other, b] of boxes.slice(index + 1)) {
+            const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+            const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+            if (across > 2 && down > 3) found.push(`upon each other: ${one} and ${other}`);
+          }
+        });
+      }
+  }
+  return found;
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    given = os.environ.get("FUNNELHOUSE_PICTURES")
+    folder = Path(given).resolve() if given else tmp_path_factory.mktemp("pictures")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def take(page: Page, file: Path) -> None:
+    """The whole page, not only what fits into the window."""
+    height = page.evaluate("() => document.querySelector('[data-testid=\"stMain\"]').scrollHeight")
+    page.set_viewport_size({"width": page.viewport_size["width"], "height": min(height + 24, 7000)})
+    page.wait_for_timeout(400)  # charts take their new size
+    page.screenshot(path=file)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["1440", "390"])
+@pytest.mark.parametrize("name", PAGES)
+def test_page_looks_right(
+    open_page: Open, pictures: Path, name: str, size: tuple[int, int], scheme: str
+) -> None:
+    page = open_page(name, size=size, scheme=scheme)
+    take(page, pictures / f"{name}_{size[0]}_{scheme}.png")
+    assert page.evaluate(UGLY) == []
+    background = page.evaluate(
+        "() => getComputedStyle(document.querySelector('[data-testid=\"stApp\"]')).backgroundColor"
+    )
+    assert (sum(map(int, background[4:-1].split(","))) < 200) == (scheme == "dark")
