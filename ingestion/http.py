@@ -32,6 +32,8 @@ import re
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -196,6 +198,42 @@ def offset(data: str, total: str, size: int, param: str = "offset") -> NextReque
         return request.with_params(**{param: reached})
 
     return next_request
+
+
+@dataclass
+class Observed:
+    """What answers say beside their content: the server's time, and the end of an API's version."""
+
+    clock_skew: float | None = None
+    """Seconds by which this machine's clock is ahead of the server's (by the answer that came closest)."""
+    notices: list[str] = field(default_factory=list)
+
+    def take(self, headers: Mapping[str, str]) -> None:
+        try:
+            skew = time.time() - email.utils.parsedate_to_datetime(headers["Date"]).timestamp()
+        except (KeyError, TypeError, ValueError):
+            skew = None
+        if skew is not None and (self.clock_skew is None or abs(skew) < abs(self.clock_skew)):
+            self.clock_skew = skew
+        for name, value in headers.items():
+            notice = f"{name}: {' '.join(str(value).split())[:200]}"
+            if _ENDING.search(name) and notice not in self.notices:
+                self.notices.append(notice)
+
+
+_ENDING = re.compile(r"deprecat|sunset|version-warning", re.IGNORECASE)
+_observed: ContextVar[Observed | None] = ContextVar("observed", default=None)
+
+
+@contextmanager
+def observing() -> Iterator[Observed]:
+    """Note what the answers within this block say beside their content."""
+    seen = Observed()
+    mark = _observed.set(seen)
+    try:
+        yield seen
+    finally:
+        _observed.reset(mark)
 
 
 class Auth(Protocol):
@@ -587,6 +625,9 @@ class ApiClient:
             raise SourceError(
                 self.system, f"{request.method} {self._shown(url)} cannot be sent ({type(error).__name__})."
             ) from None
+        seen = _observed.get()
+        if seen is not None:
+            seen.take(answer.headers)
         if self.limit_wait is not None:
             wait = self.limit_wait(answer.status, answer.headers, answer.content)
             if wait is not None:
@@ -660,8 +701,8 @@ class ApiClient:
         if answer.status in (401, 403):
             raise Unauthorized(
                 self.system,
-                f"{shown} was refused ({answer.status}): the credentials are wrong, expired or lack "
-                "a permission.",
+                f"{shown} was refused ({answer.status}): the credentials "
+                + ("are wrong or have expired." if answer.status == 401 else "lack a permission."),
                 "Check them with `funnelhouse doctor`.",
             )
         body = redact(answer.content[:2000].decode("utf-8", "replace"), self._secrets())

@@ -131,13 +131,15 @@ class Resource:
 @dataclass(frozen=True)
 class System:
     """One system. `check(connection)` asks for something cheap and raises SourceError (with a remedy) if it
-    fails; it returns one line that says what was reached."""
+    fails; it returns one line that says what was reached. `api_version`: the one that the connector was
+    written for, where no setting names it."""
 
     name: str
     resources: tuple[Resource, ...]
     check: Callable[[Connection], str]
     settings: tuple[Setting, ...] = ()
     accounts: Callable[[Connection], tuple[str, ...]] = field(default=lambda connection: connection.accounts)
+    api_version: str = ""
 
     @property
     def tables(self) -> tuple[Table, ...]:

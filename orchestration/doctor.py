@@ -11,14 +11,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ingestion.errors import FunnelhouseError
+from ingestion.errors import FunnelhouseError, Unauthorized
+from ingestion.http import Observed, observing
 from ingestion.registry import system as registered
 from ingestion.settings import Connection, Paths, connections
+from ingestion.sources import System
 from orchestration import alerts, outlets, receivers, transform
 from orchestration.errors import one_line
 from orchestration.resources import moment_of_run
 
 MIN_FREE_BYTES = 2_000_000_000
+MAX_CLOCK_SKEW_SECONDS = 120
+VERSION_SETTINGS = ("API_VERSION", "REVISION")
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,47 @@ def _connection(connection: Connection) -> Iterator[Finding]:
             label, False, f"not set: {names}. Put it into the environment or into .env (see .env.example)."
         )
         return
-    try:
-        yield Finding(label, True, one_line(Exception(system.check(connection) or "reached")))
-    except FunnelhouseError as error:
-        yield Finding(label, False, one_line(error))
+    with observing() as seen:
+        try:
+            yield Finding(label, True, one_line(Exception(system.check(connection) or "reached")))
+        except FunnelhouseError as error:
+            yield Finding(label, False, _what_to_do(error, system))
+    yield from _versions_and_clock(label, connection, system, seen)
+
+
+def _what_to_do(error: FunnelhouseError, system: System) -> str:
+    """The error, and where it is about credentials, what they must be allowed to do."""
+    text = one_line(error)
+    if not isinstance(error, Unauthorized):
+        return text
+    text = text.removesuffix(" Check them with `funnelhouse doctor`.")
+    needed = " ".join(f"{setting.key}: {setting.help}" for setting in system.settings if setting.secret)
+    return f"{text} Needed: {needed} See docs/connect.md."
+
+
+def _versions_and_clock(
+    label: str, connection: Connection, system: System, seen: Observed
+) -> Iterator[Finding]:
+    declared = next((entry for entry in system.settings if entry.key in VERSION_SETTINGS), None)
+    version = connection.get(declared.key, declared.default) if declared else system.api_version
+    if seen.notices:
+        remedy = f"Set {connection.environment_names(declared.key)[1]}" if declared else "Update Funnelhouse"
+        text = (
+            f"{version or 'unversioned'}: the answers announce its end ({'; '.join(seen.notices)}). {remedy}."
+        )
+        yield Finding(f"{label}: API version", False, text)
+    elif version and seen.clock_skew is not None:
+        yield Finding(f"{label}: API version", True, version)
+    if seen.clock_skew is None:
+        return
+    seconds = round(seen.clock_skew)
+    if abs(seconds) <= MAX_CLOCK_SKEW_SECONDS:
+        yield Finding(f"{label}: clock", True, "agrees with this machine's")
+        return
+    side = "ahead of" if seconds > 0 else "behind"
+    yield Finding(
+        f"{label}: clock",
+        False,
+        f"this machine is {abs(seconds)} s {side} the server. Set its clock (NTP): tokens are refused and "
+        "new records are missed where the two differ.",
+    )

@@ -287,4 +287,5 @@ SYSTEM = System(
     resources=(Resource("export", tables=(EVENTS, DAILY_REPORT), extract=extract),),
     settings=SETTINGS,
     check=check,
+    api_version="v1beta",
 )

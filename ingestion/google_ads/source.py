@@ -316,4 +316,5 @@ SYSTEM = System(
     ),
     settings=SETTINGS,
     check=check,
+    api_version=API_VERSION,
 )

@@ -594,4 +594,5 @@ SYSTEM = System(
     ),
     settings=SETTINGS,
     check=check,
+    api_version="v3, associations v4",
 )

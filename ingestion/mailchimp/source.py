@@ -436,4 +436,5 @@ SYSTEM = System(
     ),
     settings=SETTINGS,
     check=check,
+    api_version="3.0",
 )

@@ -68,7 +68,9 @@ class FaultServer:
                     self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
                     self._hang_up()
                     return
-                self.send_response(reply.status)
+                self.send_response_only(reply.status)
+                if "Date" not in reply.headers:
+                    self.send_header("Date", self.date_time_string())
                 self.send_header("Content-Type", reply.kind)
                 self.send_header("Content-Length", str(len(content)))
                 for name, value in reply.headers.items():

@@ -1,5 +1,5 @@
-"""Rows 1, 2 and 21: a load that is killed at any moment, then run again, ends in the same content as one that
-was not."""
+"""Rows 1, 2, 20, 21 and 22: a load that is killed at any moment, then run again, ends in the same content as
+one that was not; and so do loads that meet."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -56,22 +57,31 @@ class Worker:
             text=True,
         )
 
-    def load(self, folder: Path, data: dict[str, Any], kill: dict[str, Any] | None = None) -> int:
+    def load(
+        self,
+        folder: Path,
+        data: dict[str, Any],
+        kill: dict[str, Any] | None = None,
+        days: tuple[str, str] | None = None,
+    ) -> int:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        command = {"folder": str(folder), "data": data, "kill": kill}
+        command = {"folder": str(folder), "data": data, "kill": kill, "days": days}
         self.process.stdin.write(json.dumps(command) + "\n")
         self.process.stdin.flush()
         return int(self.process.stdout.readline())
+
+    def end(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(10)
 
 
 @pytest.fixture(scope="module")
 def worker() -> Iterator[Worker]:
     running = Worker()
     yield running
-    assert running.process.stdin is not None
-    running.process.stdin.close()
-    running.process.wait(10)
+    running.end()
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +175,26 @@ def test_a_kill_in_the_first_load_of_all(
     assert worker.load(folder, DAY_1, {"job": 7}) == -9
     assert worker.load(folder, DAY_1) == 0
     assert content(Paths(folder)) == content(Paths(base[0]))
+
+
+def test_row_22_a_backfill_at_the_same_time_as_a_run(
+    worker: Worker, base: tuple[Path, dict[str, Any], float]
+) -> None:
+    """Two processes at once, several times over: one after the other, and the same as one run alone."""
+    folder, expected, _ = base
+    both = folder.with_name("both")
+    shutil.copytree(folder, both)
+    other = Worker()
+    with ThreadPoolExecutor() as pool:
+        for _ in range(3):
+            loads = [
+                pool.submit(worker.load, both, DAY_2),
+                pool.submit(other.load, both, DAY_2, None, ("2026-06-02", "2026-06-04")),
+            ]
+            assert [load.result() for load in loads] == [0, 0]
+            assert leftovers(Paths(both)) == []
+    assert content(Paths(both)) == expected
+    other.end()
 
 
 def test_row_20_no_room_to_write(worker: Worker, base: tuple[Path, dict[str, Any], float]) -> None:

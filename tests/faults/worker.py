@@ -1,10 +1,12 @@
 """A process that loads the toy system and dies where it is told: each load in a forked child of a warm
 parent.
 
-Reads one JSON command per line: {"folder", "data", "kill"}; answers one line with the child's exit status
-(negative: its signal).
+Reads one JSON command per line: {"folder", "data", "kill", "days"}; answers one line with the child's exit
+status (negative: its signal).
 kill: null; {"after": seconds}; {"job": n} = right after the n-th load job's commit, before dlt notes it;
 {"file_size": bytes} = no file may grow beyond that, as on a full disk.
+days: null, or [first, last]: a backfill of these days of the ads. A load waits for the lock where another one
+holds it.
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ import sys
 import tempfile
 import threading
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from dlt.common.destination.client import RunnableLoadJob
 
 from ingestion.settings import Paths
+from ingestion.sources import Bounds
 from ingestion.warehouse import load, writer_lock
 from tests.faults.toy import AS_OF, CONNECTION, system_of
 
@@ -50,8 +54,10 @@ def work(command: dict[str, Any]) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (kill["file_size"], resource.RLIM_INFINITY))
     paths = Paths.from_environment(Path(command["folder"]))
-    with writer_lock(paths):
-        load(paths, CONNECTION, system=system_of(command["data"]), as_of=AS_OF)
+    bounds = Bounds(*map(date.fromisoformat, command["days"])) if command.get("days") else None
+    tables = ["ads"] if bounds else None
+    with writer_lock(paths, wait=60):
+        load(paths, CONNECTION, tables, system=system_of(command["data"]), as_of=AS_OF, bounds=bounds)
 
 
 def warm_up() -> None:

@@ -25,7 +25,7 @@ purchases as (
         cast(null as {{ text_type() }}) as person_id,
         occurred_at as converted_at,
         cast(null as {{ text_type() }}) as conversion_id,
-        event_id as step_id
+        source_relation || ' ' || event_id as step_id
     from {{ ref('int_web_conversion_events') }}
     where conversion_type = 'purchase' and person_id is null and occurred_at <= {{ as_of() }}
 ),
@@ -35,7 +35,7 @@ steps as (
         coalesce(person_id, {{ surrogate_key(['source_relation', 'anonymous_id']) }}) as visitor_id,
         person_id,
         occurred_at,
-        event_id as step_id,
+        source_relation || ' ' || event_id as step_id,
         false as is_purchase,
         is_checkout,
         cast(null as {{ text_type() }}) as conversion_id,
