@@ -8,6 +8,7 @@
       repeat.
    3. Sources that report the same order number within order_claim_window_days of each other mean one order.
       Billing wins over web events; among billing sources the first report wins (ties: by source_relation).
+      Two accounts or connections of one billing system never mean one order: each shop counts its own numbers.
    4. A web purchase without an order number cannot be held against billing: it counts only where no billing
       source reports orders.
    5. Refunds count from the source whose order counts, or from the only source that has them.
@@ -163,13 +164,13 @@ claim_groups as (
     from claim_steps
 ),
 
-orders as (
+winners as (
     select
         order_number,
         source_relation,
         is_web_claim,
         claim_group,
-        max(is_test) over (partition by order_number, claim_group) as is_test,
+        is_test,
         first_value(source_relation) over (
             partition by order_number, claim_group order by is_web_claim, claimed_at, source_relation
             rows between unbounded preceding and unbounded following
@@ -181,6 +182,36 @@ orders as (
     from claim_groups
 ),
 
+own_orders as (
+    select
+        order_number,
+        source_relation,
+        is_web_claim,
+        claim_group,
+        is_test,
+        is_counted_web_claim,
+        case
+            when
+                not is_web_claim and not is_counted_web_claim
+                and split_part(source_relation, ':', 1) = split_part(counted_relation, ':', 1)
+                then source_relation
+            else counted_relation
+        end as counted_relation
+    from winners
+),
+
+orders as (
+    select
+        order_number,
+        source_relation,
+        is_web_claim,
+        claim_group,
+        counted_relation,
+        is_counted_web_claim,
+        max(is_test) over (partition by order_number, claim_group, counted_relation) as is_test
+    from own_orders
+),
+
 -- A refund finds its order in its own source, else where exactly one order has that number.
 lone_orders as (
     select
@@ -189,7 +220,7 @@ lone_orders as (
         max(is_test) as is_test
     from orders
     group by order_number
-    having count(distinct claim_group) = 1
+    having count(distinct claim_group) = 1 and count(distinct counted_relation) = 1
 ),
 
 placed as (
