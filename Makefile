@@ -25,8 +25,8 @@ test-browser: .venv/.complete ## the dashboard in Chromium: every page and filte
 soak: .venv/.complete ## sixty simulated days, one run a day, against one full run at the end
 	@$(py) -m pytest -m soak tests/integration/test_simulated_days.py
 
-test-alone: .venv/.complete ## each connected system by itself builds and publishes every mart (about ten minutes)
-	@$(py) -m pytest -m alone -n 2 tests/integration/test_alone.py
+test-alone: .venv/.complete ## each connected system by itself, and every one twice, builds and publishes every mart (about ten minutes)
+	@$(py) -m pytest -m alone -n 2 tests/integration/test_alone.py tests/integration/test_connections.py
 
 .venv-peers/.complete: .venv/.complete scripts/peers.sh
 	@./scripts/peers.sh
