@@ -20,7 +20,7 @@ test: .venv/.complete ## all tests (about ten minutes at most, no network, no cr
 	@$(py) -m pytest -n 2 --dist loadgroup
 
 test-browser: .venv/.complete ## the dashboard in Chromium: every page and filter, figures against SQL, pictures
-	@$(py) -m pytest -m browser tests/browser
+	@$(py) -m pytest -n 2 --dist loadfile -m browser tests/browser
 
 soak: .venv/.complete ## sixty simulated days, one run a day, against one full run at the end
 	@$(py) -m pytest -m soak tests/integration/test_simulated_days.py

@@ -212,5 +212,5 @@ def table(page: Page, key: str) -> list[list[str]]:
 def download(page: Page, key: str) -> str:
     """What a panel's CSV button gives."""
     with page.expect_download() as waiting:
-        page.locator(f".st-key-csv_{key} button").click()
+        page.locator(f".st-key-csv_{key} button").first.click()
     return Path(waiting.value.path()).read_bytes().decode("utf-8-sig")
