@@ -4,7 +4,7 @@ Every refusal but a bad token has status 200. Records as of the clock: an order 
 changes when it is refunded, and moves to the end of what is sorted by UPDATED_AT. Times are whole seconds,
 the next one after what happened. In two of the shops prices include tax.
 
-A checkout is abandoned where a visitor whose address the shop knows left it: others are not listed.
+A checkout is abandoned where a visitor left it whose address the shop knew by then: others are not listed.
 """
 
 from __future__ import annotations
@@ -488,37 +488,41 @@ def _refund(
 def _checkouts(
     world: World, market: int, variants: Mapping[str, Record], customers: Mapping[str, Record]
 ) -> list[Record]:
-    """Checkouts of known visitors in visits without a purchase, by the last event of the visit."""
+    """Checkouts of earlier buyers in visits without a purchase, by the last event of the visit."""
     rows = world.rows(
         f"""
-        with known as (
-            select anonymous_id, any_value(customer_id) as customer_id
-            from shop_order_lines
-            where visible_at <= {world.now_sql} and country = '{MARKETS[market]}' and anonymous_id is not null
-            group by anonymous_id
-            having count(distinct lower(trim(customer_email))) = 1
-        ),
-        bought as (
+        with bought as (
             select distinct client_id, ga_session_id from web_events where event_name = 'purchase'
         ),
         orders as (
-            select customer_id, occurred_at from shop_order_lines where visible_at <= {world.now_sql}
+            select distinct order_id, occurred_at, visible_at, anonymous_id, customer_id,
+                lower(trim(customer_email)) as email
+            from shop_order_lines
+            where visible_at <= {world.now_sql} and country = '{MARKETS[market]}'
         ),
         visits as (
-            select client_id, ga_session_id, customer_id,
-                min(occurred_at) as started_at, max(occurred_at) as left_at,
+            select client_id, ga_session_id, min(occurred_at) as started_at, max(occurred_at) as left_at,
                 max_by(value_minor, occurred_at) as value_minor, max_by(items, occurred_at) as items
             from web_events
-            inner join known on web_events.client_id = known.anonymous_id
             where event_name = 'begin_checkout' and currency = '{CURRENCIES[market]}' and not is_bot
                 and occurred_at <= {world.now_sql}
-            group by client_id, ga_session_id, customer_id
+            group by client_id, ga_session_id
+        ),
+        known as (
+            select visits.client_id, visits.ga_session_id, any_value(orders.customer_id) as customer_id
+            from visits
+            inner join orders
+                on visits.client_id = orders.anonymous_id and orders.visible_at <= visits.left_at
+            group by visits.client_id, visits.ga_session_id
+            having count(distinct orders.email) = 1
         )
-        select visits.*, min(orders.occurred_at) as bought_at
+        select visits.*, known.customer_id, min(orders.occurred_at) as bought_at,
+            min_by(orders.visible_at, orders.occurred_at) as bought_seen_at
         from visits
+        inner join known using (client_id, ga_session_id)
         anti join bought using (client_id, ga_session_id)
         left join orders
-            on visits.customer_id = orders.customer_id and orders.occurred_at > visits.left_at
+            on known.customer_id = orders.customer_id and orders.occurred_at > visits.left_at
         group by all
         order by started_at, client_id
         """
@@ -526,11 +530,12 @@ def _checkouts(
     found = []
     for row in rows:
         left = row["left_at"] + ABANDONED_AFTER
-        if left > world.as_of.replace(tzinfo=None) or row["customer_id"] not in customers:
+        if left > world.as_of.replace(tzinfo=None):
             continue
         number = 3_300_000_000 + int(digest(row["client_id"], row["ga_session_id"], length=7), 16)
         recovered = row["bought_at"] is not None and row["bought_at"] - left < RECOVERED_WITHIN
         done = _moment(row["bought_at"]) if recovered else None
+        changed = row["bought_seen_at"] if recovered else left
         lines = [
             {
                 "id": _gid("AbandonedCheckoutLineItem", number * 10 + place),
@@ -550,7 +555,7 @@ def _checkouts(
                 "name": f"#{number}",
                 "abandonedCheckoutUrl": f"https://{SHOPS[market]}.myshopify.com/checkouts/{number}/recover",
                 "createdAt": _moment(row["started_at"]),
-                "updatedAt": max(_moment(left), done or ""),
+                "updatedAt": _moment(max(left, changed)),
                 "completedAt": done,
                 "customer": customers[row["customer_id"]],
                 "customAttributes": _attributes(row["client_id"]),

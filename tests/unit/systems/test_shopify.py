@@ -637,6 +637,37 @@ def test_a_refund_moves_its_order_to_the_end_of_what_changed(live: Callable[...,
     assert [row["name"] for row in found["orders"]] == ["FL-2", "FL-3"]
 
 
+def test_a_reading_every_other_day_equals_one_at_the_end(live: Callable[..., Context], base_url: str) -> None:
+    tables = {table.name: table for table in SYSTEM.tables}
+
+    def taken(**more: Any) -> dict[tuple[Any, ...], Any]:
+        return {
+            (table, *(record[key] for key in tables[table].key)): record
+            for resource in RESOURCES
+            for table, records in read(live(**more), resource).items()
+            for record in records
+        }
+
+    at_the_end = taken()
+    state: dict[tuple[Any, ...], Any] = {}
+    cursors: dict[str, datetime] = {}
+    try:
+        for day in range(1, 16, 2):
+            clock = {"as_of": f"2026-06-{day:02d}T03:00:00Z"}
+            requests.post(f"{base_url}/_sandbox/clock", json=clock, timeout=30).raise_for_status()
+            found = taken(cursors=dict(cursors))
+            assert day == 1 or len(found) < len(at_the_end)
+            state |= found
+            for (table, *_), record in found.items():
+                if tables[table].cursor:
+                    moment = datetime.fromisoformat(record["updated_at"][:-1])
+                    cursors[table] = max(cursors.get(table, moment), moment)
+    finally:
+        requests.post(f"{base_url}/_sandbox/clock", json={"as_of": AS_OF.isoformat()}, timeout=30)
+    assert state == at_the_end
+    assert len(state) > 40
+
+
 def test_without_the_scope_only_sixty_days_of_orders_are_shown_and_doctor_says_so(
     live: Callable[..., Context],
 ) -> None:
