@@ -6,22 +6,38 @@ removals as (
     select * from {{ ref('int_crm_removals') }}
 ),
 
--- A lead that was converted lives on as a contact. Where several became the same one, the first is its past.
-pasts as (
+-- A lead that was converted lives on as a contact: the one that stands today. Where several became the same
+-- one, the first is its past.
+heirs as (
     select
         leads.source_relation,
         leads.contact_id,
-        leads.converted_contact_id,
-        row_number() over (
-            partition by leads.source_relation, leads.converted_contact_id
-            order by leads.created_at, leads.contact_id
-        ) as place
+        leads.created_at,
+        case
+            when removals.removed_id is not null then removals.into_id
+            else {{ surrogate_key(['leads.source_relation', 'leads.converted_contact_id']) }}
+        end as heir_id
     from contacts as leads
-    inner join contacts as heirs
+    inner join contacts as converted
         on
-            leads.source_relation = heirs.source_relation
-            and leads.converted_contact_id = heirs.contact_id
-    where leads.converted_contact_id <> leads.contact_id and not coalesce(heirs.is_deleted, false)
+            leads.source_relation = converted.source_relation
+            and leads.converted_contact_id = converted.contact_id
+    left join removals
+        on
+            leads.source_relation = removals.source_relation
+            and leads.converted_contact_id = removals.source_record_id
+            and removals.object_type = 'contact'
+    where leads.converted_contact_id <> leads.contact_id
+),
+
+pasts as (
+    select
+        source_relation,
+        contact_id,
+        heir_id,
+        row_number() over (partition by heir_id order by created_at, contact_id) as place
+    from heirs
+    where heir_id is not null
 ),
 
 final as (
@@ -33,10 +49,7 @@ final as (
                 then {{ surrogate_key(['contacts.source_relation', 'contacts.converted_contact_id']) }}
         end as converted_contact_id,
         contacts.converted_at,
-        case
-            when pasts.contact_id is not null
-                then {{ surrogate_key(['pasts.source_relation', 'pasts.converted_contact_id']) }}
-        end as continued_as_contact_id,
+        pasts.heir_id as continued_as_contact_id,
         contacts.email_hash,
         contacts.email_domain,
         contacts.phone_hash,
