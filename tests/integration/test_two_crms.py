@@ -50,7 +50,7 @@ def test_every_deal_stands_once_with_its_amount(company: Any, published: duckdb.
 
 def test_every_company_and_contact_stands_once(company: Any, published: duckdb.DuckDBPyConnection) -> None:
     accounts = published.execute("select source_record_id from core.dim_accounts").fetchall()
-    assert Counter(record for (record,) in accounts) == Counter(_standing(company, "company"))
+    assert Counter(record for (record,) in accounts) == Counter(list(_standing(company, "company")))
     # The persons of contacts: each contact is somebody's, and both records of a converted lead are one's.
     standing = _standing(company, "contact")
     emails = _values(company, "contact", "email")

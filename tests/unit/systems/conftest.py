@@ -27,10 +27,10 @@ def vendor() -> Iterator[Vendor]:
 
 @pytest.fixture(scope="package")
 def staging(tmp_path_factory: pytest.TempPathFactory) -> Staging:
-    """The staging models of the systems that bill, over raw tables that a test writes."""
+    """The staging models of some systems, over raw tables that a test writes."""
     return Staging(
         tmp_path_factory.mktemp("staging") / "project",
-        ("shopify", "stripe"),
+        ("salesforce", "shopify", "stripe"),
         entities={"shopify": ("web_events",)},
     )
 

@@ -37,7 +37,8 @@ class Staging:
             file = Path("models") / "staging" / name / f"_{name}__sources.yml"
             (folder / file).symlink_to(REAL_PROJECT / file)
             self.write(name)
-        self.project.dbt("run", "--select", "path:models/staging")
+        kinds = ("--resource-type", "seed", "--resource-type", "model")
+        self.project.dbt("build", *kinds, "--select", "path:models/staging", "country_names")
 
     def write(self, name: str, **tables: Sequence[Mapping[str, Any]]) -> None:
         """Replace a system's raw tables; one that is not given is empty."""

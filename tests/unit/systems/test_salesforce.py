@@ -18,6 +18,7 @@ from ingestion.salesforce import SYSTEM, source
 from ingestion.salesforce.settings import base_url, client_for, limit_wait
 from ingestion.sources import Context, Page
 from tests.unit.systems.conftest import AS_OF
+from tests.unit.systems.staging import Staging
 from tests.unit.systems.vendor import Asked, Reply, Vendor
 
 DATA = "/services/data/v66.0"
@@ -299,3 +300,167 @@ def test_an_ended_session_is_renewed_once(
     client: ApiClient = client_for(context_of("salesforce").connection)
     assert client.get(f"{DATA}/queryAll", params={"q": "SELECT Id FROM Lead"}).at("totalSize") == 5
     assert sum(asked.path.endswith("/token") for asked in vendor.asked) == 2
+
+
+# ---------------------------------------------------------------------------------------------------- staging
+
+MAYA, QUEUE, ROBOT = "005Hr0000000001IAA", "00GHr0000000001MAA", "005Hr0000000009IAA"
+USERS: list[dict[str, Any]] = [
+    {"user_id": MAYA, "name": "Maya Thompson", "team": "Sales US", "user_type": "Standard"},
+    {"user_id": ROBOT, "name": "Automated Process", "user_type": "AutomatedProcess"},
+]
+
+
+def test_leads_and_contacts_are_one_list_and_queues_and_machines_own_nobody(staging: Staging) -> None:
+    lead = {"lead_id": "00Q1", "created_at": "2026-05-01", "country": "United States",
+            "status": "Qualified", "is_converted": True, "converted_on": "2026-06-01",
+            "converted_contact_id": "0031", "converted_account_id": "0011", "owner_id": MAYA,
+            "client_ids": "1.2; 3.4", "attributes": '{"bant_need":"true"}'}  # fmt: skip
+    waiting = {"lead_id": "00Q2", "created_at": "2026-05-02", "owner_id": QUEUE, "account_id": "0012"}
+    merged = {"lead_id": "00Q3", "created_at": "2026-05-03", "is_deleted": True, "merged_into_id": "00Q2"}
+    contact = {"contact_id": "0031", "created_at": "2026-06-01", "owner_id": ROBOT, "account_id": "0011"}
+    told = {
+        "change_id": "1",
+        "lead_id": "00Q1",
+        "field": "leadConverted",
+        "changed_at": "2026-06-01 14:30:00",
+    }
+    staging.write(
+        "salesforce", users=USERS, leads=[lead, waiting, merged], contacts=[contact], lead_history=[told]
+    )
+    assert staging.rows(
+        "stg_salesforce__crm_contacts", "contact_id", "record_type", "converted_contact_id",
+        "strftime(converted_at, '%d %H:%M')", "account_id", "owner_id", "lead_status", "country",
+        "anonymous_ids", "is_deleted", "merged_into_id",
+    ) == [
+        ("0031", "contact", None, None, "0011", None, None, None, None, False, None),
+        ("00Q1", "lead", "0031", "01 14:30", "0011", MAYA, "Qualified", "US", '["1.2","3.4"]', False, None),
+        ("00Q2", "lead", None, None, "0012", None, None, None, None, False, None),
+        ("00Q3", "lead", None, None, None, None, None, None, None, True, "00Q2"),
+    ]  # fmt: skip
+    assert staging.rows("stg_salesforce__crm_owners", "owner_id", "team") == [(MAYA, "Sales US")]
+
+
+def test_a_saving_tells_what_differs_from_the_one_before_and_owners_go_by_their_ids(staging: Staging) -> None:
+    savings = [("1", "Qualification", None, "2026-07-01", "2026-06-01"),
+               ("2", "Qualification", "500", "2026-07-01", "2026-06-02"),
+               ("3", "Closed Won", "500", "2026-06-09", "2026-06-09"),
+               ("4", "Closed Won", "450", "2026-06-09", "2026-06-12")]  # fmt: skip
+    history = [
+        {"history_id": number, "opportunity_id": "0061", "stage": stage, "amount": amount,
+         "close_date": close, "created_at": at} for number, stage, amount, close, at in savings
+    ]  # fmt: skip
+    changes = [
+        {"change_id": "5", "field": "owner_id", "data_type": "Text", "old_value": "Jo", "new_value": "Maya"},
+        {
+            "change_id": "6",
+            "field": "owner_id",
+            "data_type": "EntityId",
+            "old_value": ROBOT,
+            "new_value": MAYA,
+        },
+        {"change_id": "7", "field": "forecast_category", "old_value": "Pipeline", "new_value": "Best Case"},
+        {"change_id": "8", "field": "next_step", "new_value": "Call"},
+    ]
+    when = {"opportunity_id": "0061", "changed_at": "2026-06-05"}
+    deal = {"opportunity_id": "0061", "stage": "Closed Won", "is_closed": True, "is_won": True,
+            "amount": "450", "probability": "100", "type": "Existing Business", "close_date": "2026-06-09",
+            "created_at": "2026-06-01", "currency": "usd"}  # fmt: skip
+    staging.write(
+        "salesforce", users=USERS, opportunities=[deal], opportunity_history=history,
+        opportunity_field_history=[{**when, **change} for change in changes],
+    )  # fmt: skip
+    assert staging.rows(
+        "stg_salesforce__crm_stage_history", "change_id", "field", "from_value", "to_value"
+    ) == [
+        ("1:amount", "amount", None, ""),
+        ("1:close_date", "close_date", None, "2026-07-01"),
+        ("1:stage", "stage", None, "Qualification"),
+        ("2:amount", "amount", "", "500.0000"),
+        ("3:close_date", "close_date", "2026-07-01", "2026-06-09"),
+        ("3:stage", "stage", "Qualification", "Closed Won"),
+        ("4:amount", "amount", "500.0000", "450.0000"),
+        ("6", "owner_id", None, MAYA),
+        ("7", "forecast_category", "pipeline", "best_case"),
+    ]
+    # Closed when it entered the stage, not when saved last; an org without record types has a pipeline, too.
+    assert staging.rows(
+        "stg_salesforce__crm_opportunities", "strftime(closed_at, '%m-%d')", "probability", "pipeline",
+        "opportunity_type", "currency", "amount",
+    ) == [("06-09", 1.0, "sales", "expansion", "USD", 450.0)]  # fmt: skip
+
+
+def test_tasks_and_events_are_the_activities_that_they_stand_for(staging: Staging) -> None:
+    at = {"created_at": "2026-06-01 10:00:00", "completed_at": "2026-06-02 11:00:00", "owner_id": MAYA}
+    tasks = [
+        {"task_id": "00T1", "subtype": "Call", "call_type": "Inbound", "call_result": "No Answer",
+         "who_id": "00Q1", **at},
+        {"task_id": "00T2", "subtype": "Email", "creator_type": "AutomatedProcess", "what_id": "0061", **at},
+        {"task_id": "00T3", "type": "LinkedIn", "subtype": "Task", "what_id": "0011", **at},
+        {"task_id": "00T4", "subtype": "Task", "type": "Other", "status": "Not Started",
+         "due_on": "2026-06-09", **at},
+        {"task_id": "00T5", "subtype": "Call", "is_deleted": True, **at},
+    ]  # fmt: skip
+    email = {"message_id": "02s1", "task_id": "00T2", "is_incoming": True, "sent_at": "2026-06-01 09:58:00"}
+    event = {"event_id": "00U1", "starts_at": "2026-06-03 15:00:00", "outcome": "No Show",
+             "account_id": "0011", **{key: at[key] for key in ("created_at", "owner_id")}}  # fmt: skip
+    lead = {"lead_id": "00Q1", "account_id": "0019", "created_at": "2026-05-01"}
+    staging.write("salesforce", tasks=tasks, email_messages=[email], events=[event], leads=[lead])
+    assert staging.rows(
+        "stg_salesforce__crm_activities", "activity_id", "activity_type", "direction",
+        "strftime(occurred_at, '%d %H:%M')", "strftime(scheduled_for, '%d')", "account_id", "opportunity_id",
+        "outcome", "is_automated",
+    ) == [
+        ("00T1", "call", "inbound", "01 10:00", None, "0019", None, "no_answer", False),
+        ("00T2", "email", "inbound", "01 09:58", None, None, "0061", "sent", True),
+        ("00T3", "social_message", "outbound", "01 10:00", None, None, None, "linkedin", False),
+        ("00T4", "task", None, "02 11:00", "09", None, None, "not_started", False),
+        ("00U1", "meeting", None, "03 15:00", "03", "0011", None, "no_show", False),
+    ]  # fmt: skip
+
+
+def test_campaigns_in_the_world_are_touches_and_those_of_other_tools_are_not(staging: Staging) -> None:
+    campaigns = [{"campaign_id": f"701{n}", "type": kind, "name": f"C{n}"} for n, kind in enumerate(
+        ("Webinar", "Trade Show", "Email", "Dinner with clients"))]  # fmt: skip
+    members = [
+        {"member_id": "1", "campaign_id": "7010", "lead_id": "00Q1", "contact_id": "0031",
+         "status": "Attended", "created_at": "2026-06-01 10:00:00", "responded_on": "2026-06-01"},
+        {"member_id": "2", "campaign_id": "7011", "lead_id": "00Q2", "status": "No Show",
+         "created_at": "2026-06-02 10:00:00"},
+        {"member_id": "3", "campaign_id": "7011", "lead_id": "00Q3", "status": "Attended",
+         "created_at": "2026-06-02 10:00:00", "responded_on": "2026-06-05"},
+        {"member_id": "4", "campaign_id": "7012", "lead_id": "00Q2", "created_at": "2026-06-02"},
+        {"member_id": "5", "campaign_id": "7013", "lead_id": "00Q2", "created_at": "2026-06-02"},
+        {"member_id": "6", "campaign_id": "7010", "lead_id": "00Q2", "created_at": "2026-06-02",
+         "is_deleted": True},
+    ]  # fmt: skip
+    staging.write("salesforce", campaigns=campaigns, campaign_members=members)
+    assert staging.rows(
+        "stg_salesforce__offline_touches", "touch_id", "touch_type", "contact_id", "status",
+        "strftime(occurred_at, '%d %H:%M')",
+    ) == [
+        ("1", "webinar", "0031", "attended", "01 10:00"),
+        ("2", "event", "00Q2", "no_show", "02 10:00"),
+        ("3", "event", "00Q3", "attended", "05 00:00"),
+        ("5", "dinner_with_clients", "00Q2", None, "02 00:00"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("website", "domain"),
+    [
+        ("https://www.Acme.example/en?x=1", "acme.example"),
+        ("acme.example", "acme.example"),
+        ("www.acme.example/", "acme.example"),
+        (None, None),
+    ],
+)
+def test_a_website_is_read_however_it_was_typed(
+    staging: Staging, website: str | None, domain: str | None
+) -> None:
+    account = {"account_id": "0011", "website": website, "country": "USA", "created_at": "2026-06-01",
+               "modified_at": "2026-06-09", "is_deleted": True, "merged_into_id": "0012"}  # fmt: skip
+    staging.write("salesforce", accounts=[account])
+    assert staging.rows(
+        "stg_salesforce__crm_accounts", "domain", "country", "merged_into_id", "strftime(merged_at, '%d')"
+    ) == [(domain, "US", "0012", "09")]
