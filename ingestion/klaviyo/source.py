@@ -261,7 +261,7 @@ def check(connection: Connection) -> str:
         ("profiles", {"fields[profile]": "updated"}),
     ):
         client.require(client.get(f"/api/{path}", params={**asked, "page[size]": 1}).json(), "data")
-    return f"{len(found)} e-mail metrics"
+    return f"{len(found)} e-mail metrics; events, campaigns, flows and profiles can be read"
 
 
 SYSTEM = System(

@@ -261,7 +261,7 @@ def test_the_check_finds_a_missing_scope(vendor: Vendor, context_of: Any, path: 
     vendor.on("/api/metrics", {"data": [metric("M1", "Received Email")], "links": {}})
     for name in ("events", "campaigns", "flows", "profiles"):
         vendor.on(f"/api/{name}", {"data": [], "links": {}})
-    assert source.check(connection) == "1 e-mail metrics"
+    assert source.check(connection) == "1 e-mail metrics; events, campaigns, flows and profiles can be read"
     vendor.on(f"/api/{path}", Reply({"errors": [{"code": "permission_denied"}]}, 403))
     with pytest.raises(Unauthorized, match=f"/api/{path} was refused"):
         source.check(connection)
