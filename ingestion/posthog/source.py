@@ -131,10 +131,9 @@ def events(context: Context) -> Iterator[Item]:
     first, last = window(context, EVENTS.name, today, late_days(context.connection))
     stored = context.slices(EVENTS.name)
     for since, until in spans(context, (EVENTS.name,), first, last, (last - first).days + 1):
-        is_open = (
-            until >= today and context.bounds is None
-        )  # later days too: a wrong clock is seen, not missed
-        found = counts(client, context.account, since, None if is_open else until)
+        # the present window has no end: a wrong clock's events are seen, not missed
+        end = None if until >= today and context.bounds is None else until
+        found = counts(client, context.account, since, end)
         changed = [day for day in found if context.bounds is not None or stored.get(day.name) != day.checksum]
         for days in together(changed):
             yield from read(client, context, days)

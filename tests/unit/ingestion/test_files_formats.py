@@ -162,6 +162,7 @@ def test_a_url_is_read_again_only_when_it_has_changed(tmp_path: Path) -> None:
     place = f"/{tmp_path.name}/costs"
     store.pipe(f"{place}/a.csv", f"{HEADER}\n{DAYS},tools,1\n".encode())
     store.pipe(f"{place}/2026/b.csv", f"{HEADER}\n{DAYS},tools,2\n".encode())
+    store.pipe(f"{place}/.hidden.csv", b"no costs")
     group = costs(f"memory:/{place}/**/*.csv")
     first = read(tmp_path, "costs", group)
     assert sorted(first.slices) == ["2026/b.csv", "a.csv"]
