@@ -16,7 +16,8 @@ def draw(name: str) -> Callable[[], None]:
 
     def page() -> None:
         try:
-            importlib.import_module(f"dashboard.views.{name}").render()
+            with data.together():
+                importlib.import_module(f"dashboard.views.{name}").render()
         except data.NotPublished as error:
             components.page_head(PAGES[name], "Nothing to show yet.", None, ())
             components.empty_state(f"{error} `make demo` fills it with the simulated company.")

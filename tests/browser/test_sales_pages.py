@@ -499,7 +499,8 @@ def test_retention_bridges_mrr_for_every_filter(open_page: Open, sql: Sql) -> No
     channel = sql(
         "select first_touch_channel from retention.mrr_movements"
         " join retention.customer_segments using (customer_id)"
-        " where month between '2026-01-01' and '2026-06-30' group by 1 order by count(*) desc, 1 limit 1"
+        " where month between '2026-01-01' and '2026-06-30' and not starts_with(first_touch_channel, '(')"
+        " group by 1 order by count(*) desc, 1 limit 1"
     )[0][0]
     choose(page, "Channel", channel)
     assert shown() == pytest.approx(wanted("and coalesce(first_touch_channel, '(not set)') = ?", [channel]))

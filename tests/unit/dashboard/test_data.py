@@ -56,6 +56,27 @@ def test_every_connection_is_closed_again(published: Path) -> None:
         writer.execute("create table core.more (x int)")
 
 
+def test_the_queries_of_a_page_share_one_connection(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, connect = [], duckdb.connect
+    monkeypatch.setattr(duckdb, "connect", lambda *a, **k: opened.append(a) or connect(*a, **k))
+    with data.together():
+        data.query("select 1 as one")
+        with data.together():  # another page, drawn meanwhile
+            data.query("select 2 as two")
+        data.query("select 3 as three")
+    assert len(opened) == 1
+    with connect(str(published)) as writer:
+        writer.execute("create table core.more (x int)")
+
+
+def test_a_new_file_is_seen_in_the_middle_of_a_page(published: Path, tmp_path: Path) -> None:
+    ask = "select count(*) as channels from core.dim_channels"
+    with data.together():
+        assert data.one(ask)["channels"] == 2
+        write(tmp_path, "insert into core.dim_channels values ('Email', 30)")
+        assert data.one(ask)["channels"] == 3
+
+
 def test_very_many_rows_are_cut_and_said(published: Path) -> None:
     rows = data.query("select range as n from range(?)", [data.MAX_ROWS + 5])
     assert len(rows) == data.MAX_ROWS
