@@ -193,7 +193,7 @@ def lines(
             hovertemplate="%{text}<extra>" + text(name, 40) + "</extra>",
         )
     made.update_yaxes(rangemode="tozero", nticks=5, **axis_format(kind))
-    made.update_xaxes(nticks=6, tickformat="%b %Y", hoverformat="%d %b %Y")
+    made.update_xaxes(nticks=5, tickformat="%b %Y", hoverformat="%d %b %Y")
     return made
 
 

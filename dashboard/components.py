@@ -105,9 +105,7 @@ def figures(shown: Sequence[Figure], key: str) -> None:
 
 
 def _card(figure: Figure, currency: str, key: str) -> str:
-    kind = (
-        "money_compact" if figure.kind == "money" else "compact" if figure.kind == "integer" else figure.kind
-    )
+    kind = {"money": "money_compact", "integer": "integer_compact"}.get(figure.kind, figure.kind)
     value = formats.write(figure.value, kind, currency)
     change = formats.change(figure.value, figure.before, figure.kind)
     tone = ""
@@ -211,7 +209,6 @@ def _download(rows: Sequence[dict[str, Any]], columns: Sequence[str], key: str) 
         on_click="ignore",
         type="tertiary",
         icon=":material/download:",
-        help="Download these figures",
     )
 
 
@@ -313,12 +310,14 @@ def legend_note(names: Sequence[str]) -> None:
 
 
 def style() -> None:
-    """The style sheet, with the theme's colours; once a page."""
-    chosen = charts.theme()
+    """The style sheet, with both themes' colours: the browser takes those of the theme that it shows."""
     names = ("ink", "muted", "grid", "surface", "accent", "good", "bad", "warn", "neutral")
-    values = "".join(f"--fh-{name}:{getattr(chosen, name)};" for name in names)
+    values = "".join(
+        f"--fh-{name}:light-dark({getattr(charts.LIGHT, name)},{getattr(charts.DARK, name)});"
+        for name in names
+    )
     sheet = data.project_file("style.css").read_text(encoding="utf-8")
-    st.html(f"<style>:root{{{values}}}\n{sheet}</style>")
+    st.html(f"<style>.stApp{{{values}}}\n{sheet}</style>")
 
 
 @dataclass(frozen=True)

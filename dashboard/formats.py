@@ -37,6 +37,11 @@ def integer(value: float) -> str:
     return _signed(f"{round(value):,}")
 
 
+def counted(count: float, thing: str) -> str:
+    """1 deal, 2 deals"""
+    return f"{integer(count)} {thing}{'' if count == 1 else 's'}"
+
+
 @_or_nothing
 def number(value: float) -> str:
     """1,234 or 12.3 or 0.52: as many digits as tell something."""
@@ -55,6 +60,12 @@ def compact(value: float) -> str:
             short = value / divisor
             return _signed(f"{short:,.{2 if abs(short) < 10 else 1 if abs(short) < 100 else 0}f}{unit}")
     return number(value)
+
+
+@_or_nothing
+def integer_compact(value: float) -> str:
+    """1,234, then 12.3k"""
+    return integer(value) if abs(value) < 1e4 else compact(value)
 
 
 @_or_nothing
@@ -182,6 +193,7 @@ def write(value: Any, kind: str, currency: str = "") -> str:
 KINDS: Mapping[str, Callable[..., str]] = {
     "words": words,
     "integer": integer,
+    "integer_compact": integer_compact,
     "number": number,
     "compact": compact,
     "money": money,

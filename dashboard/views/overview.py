@@ -246,12 +246,12 @@ def _stage(name: str) -> str:
 
 
 REASONS = {
-    "past_close_date": "are past their close date",
-    "no_next_step": "have no next step",
-    "single_contact": "hang on a single contact",
-    "stale": "have stood still longer than deals that were won",
-    "sla_breached": "have waited longer than was promised",
-    "hot_without_activity": "are hot and nobody works on them",
+    "past_close_date": "past the close date",
+    "no_next_step": "no next step",
+    "single_contact": "only a single contact",
+    "stale": "standing still longer than deals that were won",
+    "sla_breached": "waiting longer than was promised",
+    "hot_without_activity": "hot and nobody works on it",
 }
 
 
@@ -267,7 +267,7 @@ def _deals() -> Candidate | None:
     what = REASONS.get(row["reason"], formats.words(row["reason"]).lower())
     text = f"The largest is {formats.shorten(row['opportunity_name'], 60)}"
     text += f" of {formats.shorten(row['owner_name'], 40)}." if row["owner_name"] else "."
-    title = f"Work {formats.integer(row['deals'])} open deals that {what}"
+    title = f"Work {formats.counted(row['deals'], 'open deal')}: {what}"
     return Candidate(row["amount"], Task(title, text, f"{_money(row['amount'])} of pipeline", "pipeline"))
 
 
@@ -309,10 +309,9 @@ def _renewals() -> Candidate | None:
     )
     if not row["terms"] or not row["amount"]:
         return None
-    text = (
-        f"Their terms end within 90 days; {formats.integer(row['overdue'])} are over and nobody has decided."
-    )
-    title = f"Save {formats.integer(row['terms'])} renewals that are at risk"
+    text = "Their terms end within 90 days"
+    text += f"; {formats.integer(row['overdue'])} already over." if row["overdue"] else "."
+    title = f"Save {formats.counted(row['terms'], 'renewal')} at risk"
     return Candidate(row["amount"], Task(title, text, f"{_money(row['amount'])} due", "retention"))
 
 
@@ -325,7 +324,7 @@ def _leads() -> Candidate | None:
     if not row["leads"]:
         return None
     text = f"Half of them have waited {formats.days(row['days'])} or more since they showed interest."
-    title = f"Call {formats.integer(row['leads'])} hot leads that nobody works on"
+    title = f"Call {formats.counted(row['leads'], 'hot lead')} that nobody works on"
     return Candidate(0.0, Task(title, text, "", "pipeline"))
 
 

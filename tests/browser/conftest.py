@@ -165,7 +165,8 @@ def open_page(server: str, browser: Browser, outside: list[str]) -> Iterator[Ope
         page.set_default_timeout(30_000)
         page.on("request", lambda request: note(request.url))
         page.on("pageerror", lambda error: failures.append(str(error)))
-        page.goto(f"{base or server}/{name}" + (f"?{urlencode(chosen)}" if chosen else ""))
+        path = "" if name == "overview" else name  # the first page has no path
+        page.goto(f"{base or server}/{path}" + (f"?{urlencode(chosen)}" if chosen else ""))
         settle(page)
         return page
 

@@ -69,6 +69,9 @@ def test_page_looks_right(open_page: Open, pictures: Path, name: str, size: tupl
     page = open_page(name, size=size)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        if scheme == "dark":
+            page.reload()
+            settle(page)
         page.wait_for_function(IS_DARK if scheme == "dark" else f"!({IS_DARK})()")
         settle(page)
         take(page, pictures / f"{name}_{size[0]}_{scheme}.png")
