@@ -193,6 +193,9 @@ def lines(
             hovertemplate="%{text}<extra>" + text(name, 40) + "</extra>",
         )
     made.update_yaxes(rangemode="tozero", nticks=5, **axis_format(kind))
+    moments = sorted({day for days, _ in series.values() for day in days})
+    if len(moments) <= 4:  # else the ticks between them carry the same month's name
+        made.update_xaxes(tickmode="array", tickvals=moments)
     made.update_xaxes(nticks=5, tickformat="%b %Y", hoverformat="%d %b %Y")
     return made
 

@@ -23,7 +23,7 @@ import duckdb
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from dashboard import launch
+from dashboard import launch, sandbox_truth
 from ingestion.settings import Paths
 
 Sql = Callable[..., list[tuple[Any, ...]]]
@@ -45,8 +45,13 @@ def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with a published file."""
     given = os.environ.get("FUNNELHOUSE_BROWSER_DATA")
     if given and Paths(Path(given)).published.is_file():
-        return Path(given).resolve()
-    return _build(tmp_path_factory.mktemp("dashboard"))
+        folder = Path(given).resolve()
+    else:
+        folder = _build(tmp_path_factory.mktemp("dashboard"))
+    working = sandbox_truth.prepare(Paths(folder))
+    if working is not None:
+        working.join()
+    return folder
 
 
 def _build(folder: Path) -> Path:

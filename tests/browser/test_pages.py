@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import time
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
+from ingestion.settings import Paths
+from orchestration import comparison
 from tests.browser.conftest import Open, Sql, choose, download, figure, settle, table
 
 QUARTER = ("2026-04-01", "2026-06-30")
@@ -167,6 +171,20 @@ def test_data_trust_counts_what_is_late_apart_and_refused(open_page: Open, sql: 
     ):
         assert figure(page, label) == sql(query)[0][0], label
     assert len(table(page, "freshness")) == sql("select count(*) from trust.data_freshness")[0][0]
+
+
+def test_attribution_stands_beside_the_truth_of_the_simulated_company(
+    open_page: Open, data_folder: Path
+) -> None:
+    content = json.loads((data_folder / "sandbox_truth.json").read_text())
+    judged = comparison.read(Paths(data_folder).published, content["scale"], content["rows"])["purchase"]
+    scores = comparison.judge([judged]).scores
+    page = open_page("trust")
+    rows = list(csv.DictReader(io.StringIO(download(page, "truth_purchase"))))
+    assert {row["model"]: float(row["error"]) for row in rows} == pytest.approx(
+        {model: score.error for model, score in scores.items()}
+    )
+    assert [float(row["error"]) for row in rows] == sorted(score.error for score in scores.values())
 
 
 def test_definitions_come_with_the_published_file(open_page: Open, sql: Sql) -> None:
