@@ -59,7 +59,7 @@ BAD_VALUES: Mapping[str, Any] = {
     "null": None,
     "far_future": "2999-12-31T23:59:59.000Z",
 }
-TOTALS = ("total", "total_items", "rowCount", "totalResultsCount")
+TOTALS = ("total", "total_items", "rowCount", "totalResultsCount", "totalSize")
 CURSORS = ("nextPageToken",)
 
 
