@@ -179,7 +179,7 @@ def _payback(rows: data.Rows) -> None:
     ) as filled:
         if filled:
             charts.show(
-                charts.horizontal_bars(known[:12], "channel", "payback_months", "months", row_height=32),
+                charts.horizontal_bars(known[:12], "channel", "payback_months", "number", row_height=32),
                 "payback",
                 "Months until a new customer has paid for itself, by channel",
             )

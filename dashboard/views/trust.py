@@ -49,7 +49,7 @@ def _freshness() -> data.Rows:
     return data.query(
         "select source_relation, entity, records, latest_record_at, hours_since_latest_record,"
         " cast(allowed_hours as double) as allowed_hours, case when is_stale then 'Late'"
-        " when latest_record_at is null then 'No time of its own' else 'On time' end as status, is_stale"
+        " when latest_record_at is null then 'Undated' else 'On time' end as status, is_stale"
         " from trust.data_freshness order by is_stale desc,"
         " hours_since_latest_record / allowed_hours desc nulls last, source_relation, entity"
     )
