@@ -284,7 +284,11 @@ def _cell(row: dict[str, Any], column: Column, written: str, largest: float) -> 
     style = ""
     if column.bar and largest and isinstance(value, int | float) and not formats.is_missing(value):
         style = f' style="--fh-bar: {abs(value) / largest * 100:.1f}%"'
-    classes = _side(column) + (" fh-bar" if style else "")
+    classes = (
+        _side(column)
+        + (" fh-bar" if style else "")
+        + (" fh-date" if column.kind in ("date", "moment") else "")
+    )
     return f'<td class="{classes}"{title}{style}>{content}</td>'
 
 

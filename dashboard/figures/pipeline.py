@@ -72,7 +72,7 @@ def forecast(
             y=[aims[starts[place]] for place in places],
             name="Quota",
             mode="markers",
-            marker={"symbol": "line-ew", "size": 26, "line": {"width": 3, "color": chosen.warn}},
+            marker={"symbol": "line-ew", "size": 16, "line": {"width": 3, "color": chosen.warn}},
             customdata=[
                 f"{period_name(starts[place], grain)}"
                 f"<br>Quota: {formats.money(aims[starts[place]], currency)}"
