@@ -121,7 +121,7 @@ class Reading:
             counts[path, method] += 1
         return self
 
-    def places(self, most: int = 3, following: bool = False) -> list[Asked]:
+    def places(self, most: int = 2, following: bool = False) -> list[Asked]:
         """Requests of different kinds; `following`: those with another page behind them."""
         first: dict[str, Asked] = {}
         for asked in self.asked:
