@@ -33,7 +33,7 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoload_known_extensions": "false",
     "lock_configuration": "true",
 }
-_one_at_a_time = threading.Lock()
+one_at_a_time = threading.Lock()  # held by whatever opens the published file in this process
 _opened: dict[tuple[str, int, int, int], duckdb.DuckDBPyConnection] = {}  # one at most
 _pages: list[None] = []  # one for each that is being drawn; append and pop are atomic
 
@@ -98,7 +98,7 @@ def one(sql: str, parameters: Sequence[Any] = ()) -> Row:
 
 @st.cache_data(show_spinner=False, max_entries=1000)
 def _answer(file: Identity, sql: str, parameters: tuple[Any, ...]) -> Rows:
-    with _one_at_a_time:
+    with one_at_a_time:
         try:
             cursor = _connection(file).execute(sql, list(parameters))
             columns = [column[0] for column in cursor.description]
@@ -144,7 +144,7 @@ def together() -> Iterator[None]:
         yield
     finally:
         _pages.pop()
-        with _one_at_a_time:
+        with one_at_a_time:
             if not _pages:
                 _close()
 

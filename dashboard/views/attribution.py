@@ -363,18 +363,20 @@ def paths(chosen: filters.Filters) -> data.Rows:
     Touches in the same channel right after each other are one step; what comes after STEPS steps is one
     step more.
     """
+    of_country = ""  # the join is what costs: at 50 million touchpoints twice the rest
+    if chosen.country:
+        of_country = (
+            f" and credits.conversion_id in (select conversion_id from ({_COUNTRIES}) where country = ?)"
+        )
     return data.query(
         f"""
         with
-        countries as ({_COUNTRIES}),
         touches as (
             select credits.conversion_id, credits.channel, credits.touch_position,
                 lag(credits.channel)
                     over (partition by credits.conversion_id order by credits.touch_position) as before
             from {CREDITS} as credits
-            inner join countries on countries.conversion_id = credits.conversion_id
-            where credits.conversion_type = ? and credits.converted_on between ? and ?
-                and coalesce(countries.country = ?, ? is null)
+            where credits.conversion_type = ? and credits.converted_on between ? and ?{of_country}
         ),
         largest as (
             select channel from touches where channel <> '(unattributed)' group by channel
@@ -406,7 +408,7 @@ def paths(chosen: filters.Filters) -> data.Rows:
         group by 1, 2, 3 order by 1, 4 desc, 2, 3
         """,
         [
-            chosen.conversion, chosen.period.start, chosen.period.end, chosen.country, chosen.country,
+            chosen.conversion, chosen.period.start, chosen.period.end, *filter(None, [chosen.country]),
             chosen.channel, chosen.channel, chosen.channel,
         ],
     )  # fmt: skip
