@@ -220,12 +220,15 @@ def test_row_22_a_past_day_read_again_changes_nothing(
     other_days = ("backfill", "--system", "shop", "--from", DAYS[4], "--to", DAYS[6])
     assert funnelhouse(capfd, *other_days).code == 0
     assert whole(paths) == (before, marts), "that day was not asked for, and nothing else has changed"
+    query = "select date::text, visits, _dlt_load_id from raw_shop.visits order by 1"
+    expected = {day: (visits, load_id) for day, visits, load_id in raw(paths, query)}
     for command in ((*other_days[:4], DAYS[2], "--to", DAYS[3]), ("run",), other_days):
         said = funnelhouse(capfd, *command)
         assert said.code == 0, said.err
-        found = raw(paths, "select date::text, visits, _dlt_load_id from raw_shop.visits order by 1")
-        assert [row[1] for row in found] == [9 if day == DAYS[3] else 5 for day in DAYS]
-        assert len({row[2] for row in found}) == 2, "the day that has changed was written once, by one load"
+        found = {day: (visits, load_id) for day, visits, load_id in raw(paths, query)}
+        if expected[DAYS[3]][0] == 5:
+            expected[DAYS[3]] = (9, found[DAYS[3]][1])
+        assert found == expected, "the day that has changed was written once, the others not at all"
 
 
 def whole(paths: Paths) -> tuple[list[Any], list[int]]:
