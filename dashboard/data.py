@@ -149,6 +149,16 @@ def together() -> Iterator[None]:
                 _close()
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Nobody here has the published file open for the time of a block: DuckDB refuses to open a file in two
+    configurations at once.
+    """
+    with one_at_a_time:
+        _close()
+        yield
+
+
 def _plain(value: Any) -> Any:
     return float(value) if isinstance(value, Decimal) else value
 

@@ -73,7 +73,7 @@ def _judged(file: data.Identity, scale: str, truth: str) -> dict[str, Any]:
     from orchestration import comparison
 
     found: dict[str, Any] = {}
-    with data.one_at_a_time:  # it opens the file with a configuration of its own
+    with data.alone():  # it opens the file with a configuration of its own
         sides = comparison.read(Path(file[0]), scale, json.loads(truth))
     for kind, side in sides.items():
         one = comparison.judge([side])

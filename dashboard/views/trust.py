@@ -178,7 +178,7 @@ def _show_checks(rows: data.Rows) -> None:
         source=CHECKS,
         note=f"{formats.integer(len(rows) - len(warned))} passed"
         + (f", {formats.integer(len(warned))} warn." if warned else ", none warns.")
-        + " A blocking one that fails keeps a build from being published. Raw data is checked before: `make dev`.",
+        + " A blocking one that fails keeps a build from being published.",
         empty="The build that was published ran without checks, or an older version published it.",
     ) as filled:
         if filled:
