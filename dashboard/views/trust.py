@@ -136,7 +136,7 @@ def _show_freshness(rows: data.Rows) -> None:
                 ],
                 "freshness",
                 "trust.data_freshness",
-                shown=40,
+                shown=20,
             )
 
 
