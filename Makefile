@@ -17,7 +17,7 @@ demo: .venv/.complete ## the whole flow on the simulated company: sandbox, extra
 	@$(funnelhouse) demo --scale $(scale)
 
 test: .venv/.complete ## all tests (about ten minutes at most, no network, no credentials)
-	@$(py) -m pytest -n 2 --dist loadgroup
+	@$(py) -m pytest -n 3 --dist loadscope
 
 test-browser: .venv/.complete ## the dashboard in Chromium: every page and filter, figures against SQL, pictures
 	@$(py) -m pytest -n 2 --dist loadfile -m browser tests/browser

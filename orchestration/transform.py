@@ -187,7 +187,7 @@ def prepare(paths: Paths) -> Path:
     Parsing is skipped where no file and no variable has changed since the last time; else dbt parses
     partially.
     """
-    manifest, stamp_file = manifest_path(paths), target_path(paths) / "parsed.json"
+    manifest, stamp_file = manifest_path(paths), stamp_path(paths)
     stamp = _project_stamp(paths)
     if manifest.is_file() and stamp_file.is_file() and stamp_file.read_text() == stamp:
         return manifest
@@ -200,6 +200,13 @@ def prepare(paths: Paths) -> Path:
     stamp_file.write_text(stamp)
     _parsed[stamp] = outcome.result
     return manifest
+
+
+def stamp_path(paths: Paths) -> Path:
+    """What the manifest was made from. It is away while dbt runs, which writes the manifest anew: after a
+    kill in the middle of that the next run parses.
+    """
+    return target_path(paths) / "parsed.json"
 
 
 def _project_stamp(paths: Paths) -> str:
@@ -335,6 +342,9 @@ def _invoke(
     chosen = variables(paths)
     if chosen:
         arguments += ["--vars", json.dumps(chosen, sort_keys=True, default=str)]
+    stamp_file = stamp_path(paths)
+    stamp = stamp_file.read_text() if stamp_file.is_file() else None
+    stamp_file.unlink(missing_ok=True)
     with environment(paths), (target / "dbt.log").open("w", encoding="utf-8") as log:
 
         def write(event: Any) -> None:
@@ -342,9 +352,13 @@ def _invoke(
 
         _leave_out_debug_events()
         try:
-            return dbtRunner(manifest, callbacks=[write, *([callback] if callback else [])]).invoke(arguments)
+            listening = [write, *([callback] if callback else [])]
+            outcome = dbtRunner(manifest, callbacks=listening).invoke(arguments)
         finally:
             close_connections()
+    if stamp is not None:
+        stamp_file.write_text(stamp)
+    return outcome
 
 
 def _leave_out_debug_events() -> None:

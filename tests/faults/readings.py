@@ -218,15 +218,19 @@ def small_pages() -> Iterator[tuple[Any, str, int]]:
                     yield module, constant, min(value, SMALL_PAGE)
 
 
+LOCATOR = r"(?=[A-Za-z]*[0-9])[0-9A-Za-z]{15,}(?:\\?-[0-9]+)?"  # a place in a result, new with each query
+IDS_IN_SHAPES = rf"{LOCATOR}|[0-9a-f]{{8,}}|[0-9]{{4,}}"
+
+
 def pattern(path: str) -> str:
     """The path as a pattern for faults, whatever ids stand in it."""
-    return "^" + re.sub(r"[0-9a-f]{8,}|[0-9]{6,}", "[^/]+", re.escape(path)) + "$"
+    return "^" + re.sub(rf"{LOCATOR}|[0-9a-f]{{8,}}|[0-9]{{6,}}", "[^/]+", re.escape(path)) + "$"
 
 
 def shape(entry: Mapping[str, Any]) -> str:
     """What kind of request it is: without ids, days and cursors."""
     body = re.sub(r"\d{4}-\d\d-\d\d|[0-9a-f]{8,}|\d+", "*", entry["body"][:200])
-    return f"{entry['method']} {re.sub(r'[0-9a-f]{8,}|[0-9]{4,}', '*', entry['path'])} {body}"
+    return f"{entry['method']} {re.sub(IDS_IN_SHAPES, '*', entry['path'])} {body}"
 
 
 def _is_next(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -175,11 +175,11 @@ def test_row_10_a_repeated_page(paths: Paths, server: FaultServer) -> None:
 
 
 def test_row_11_a_dripping_answer(paths: Paths, server: FaultServer) -> None:
-    server.script(Reply({"results": [contact(1)]}, drip=0.05))
+    server.script(Reply({"results": [contact(1)]}, drip=0.5))
     started = time.monotonic()
     with pytest.raises(Unreachable, match="did not finish its answer within 1 s"):
         run(paths, server, deadline=1.0)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 15  # the whole answer would take a minute
     assert len(server.asked) == 1
 
 

@@ -135,7 +135,8 @@ class Project:
         if own_seeds:
             shutil.copytree(REAL_PROJECT / "seeds", folder / "seeds")
         chosen_tests = (Path("tests") / name for name in tests)
-        for name in (Path("macros"), Path("seeds"), Path("profiles.yml"), *files, *chosen_tests):
+        shared = map(Path, ("macros", "seeds", "profiles.yml", "models/marts/_marts__groups.yml"))
+        for name in (*shared, *files, *chosen_tests):
             link = folder / name
             link.parent.mkdir(parents=True, exist_ok=True)
             if not link.exists():

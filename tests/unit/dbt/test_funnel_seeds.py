@@ -174,7 +174,12 @@ def test_an_unmapped_crm_stage_fails_and_an_edit_of_the_seeds_mends_it(project: 
 
 def test_every_line_that_leads_nowhere_is_named(project: Project) -> None:
     """Wrong lines in five seeds: the checks name each of them, and nothing else."""
-    _edit(project, "crm_stage_mapping", ("closedwon,4,won", "closedwon,4,victory"))
+    _edit(
+        project,
+        "crm_stage_mapping",
+        ("closedwon,4,won", "closedwon,4,victory"),
+        ("closed won,19,won", "closed won,19,(ignored)"),
+    )
     _edit(
         project,
         "funnels",
