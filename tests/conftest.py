@@ -17,6 +17,9 @@ from xdist.scheduler import LoadScopeScheduling
 ROOT = Path(__file__).parents[1]
 ON_THE_BUILT_WAREHOUSE = re.compile(r"[(,]\s*(built|published): (Built|duckdb)")
 
+# Long by themselves: each on a warehouse of its own, beside the others.
+APART = {"test_simulated_days.py", "test_interruptions.py"}
+
 
 class ByFile(LoadScopeScheduling):
     """Hands out files; those that build upon one session's warehouse are one."""
@@ -30,7 +33,8 @@ class ByFile(LoadScopeScheduling):
         file = nodeid.partition("::")[0]
         if file not in self.scopes:
             text = (ROOT / file).read_text(encoding="utf-8")
-            self.scopes[file] = "built warehouse" if ON_THE_BUILT_WAREHOUSE.search(text) else file
+            shares = ON_THE_BUILT_WAREHOUSE.search(text) and Path(file).name not in APART
+            self.scopes[file] = "built warehouse" if shares else file
         return self.scopes[file]
 
 
