@@ -16,7 +16,7 @@ help: ## what there is
 demo: .venv/.complete ## the whole flow on the simulated company: sandbox, extraction, warehouse, audits, publication, summary
 	@$(funnelhouse) demo --scale $(scale)
 
-test: .venv/.complete ## all tests (about ten minutes at most, no network, no credentials)
+test: .venv/.complete ## all tests (about twelve minutes on two cores, no network, no credentials)
 	@$(py) -m pytest -n 3 --dist loadscope
 
 test-browser: .venv/.complete ## the dashboard in Chromium: every page and filter, figures against SQL, pictures
