@@ -302,15 +302,13 @@ def notice(message: str, tone: Literal["info", "good", "warn", "bad"] = "info") 
     st.html(f'<div class="fh-notice fh-{tone}-box" role="note">{escape(message)}</div>')
 
 
-def legend_note(names: Sequence[str]) -> None:
-    """Names with their colours, where a chart's own legend would not fit."""
-    palette = charts.colours(names)
-    items = "".join(
-        f'<span class="fh-key"><i style="background:{palette[name]}"></i>'
-        f"{escape(formats.shorten(name))}</span>"
-        for name in names
-    )
-    st.html(f'<div class="fh-keys">{items}</div>')
+def one_split_notice(chosen: filters.Filters, counted: str) -> None:
+    """Says which of two filters is obeyed, where a mart is split by either but not by both."""
+    if chosen.channel and chosen.country:
+        notice(
+            f"{counted} are counted by channel or by country, not by both:"
+            " shown is the channel, all countries."
+        )
 
 
 def style() -> None:

@@ -12,7 +12,6 @@ Whatever comes out is data, never markup: `components` and `charts` escape it.
 from __future__ import annotations
 
 import datetime as dt
-import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -217,8 +216,3 @@ def published_at() -> dt.datetime:
 def project_file(*parts: str) -> Path:
     """A file of the dashboard itself."""
     return Path(__file__).parent.joinpath(*parts)
-
-
-def is_under_test() -> bool:
-    """Whether animations are off, for pictures and tests."""
-    return os.environ.get("FUNNELHOUSE_DASHBOARD_STILL") == "1"

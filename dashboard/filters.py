@@ -11,7 +11,7 @@ from __future__ import annotations
 import calendar
 import datetime as dt
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
@@ -43,6 +43,7 @@ LABELS = {
 }
 DATE_BASES = {"conversion": "Day of the conversion", "touch": "Day of the touch"}
 NAMES = tuple(LABELS)
+TREND_MONTHS = 12
 _STATE, _WRITTEN = "funnelhouse.filters", "funnelhouse.address"
 
 
@@ -76,6 +77,12 @@ class Period:
         else:
             start = add_months(self.start, -months_between(self.start, self.end))
         return Period(start, end, self.grain, "the period before")
+
+    @property
+    def trend(self) -> Period:
+        """The months up to its end: a year of them where it is shorter."""
+        first = add_months(self.end, 1 - TREND_MONTHS)
+        return replace(self, start=min(self.start.replace(day=1), first), grain="month")
 
     def __str__(self) -> str:
         return f"{formats.date(self.start)} to {formats.date(self.end)}"

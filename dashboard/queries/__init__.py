@@ -10,6 +10,7 @@ import math
 from typing import Any, NamedTuple
 
 from dashboard.data import Rows, query
+from dashboard.filters import Filters
 
 EVERYTHING = "all"
 
@@ -22,6 +23,15 @@ class Cut(NamedTuple):
 
 
 WHOLE = Cut()
+
+
+def cut_of(chosen: Filters) -> Cut:
+    """The segment that the filters mean; the channel where both are set."""
+    if chosen.channel:
+        return Cut("channel", chosen.channel)
+    return Cut("country", chosen.country) if chosen.country else WHOLE
+
+
 WILSON_Z = 1.959963984540054  # 95 %, as in the macro wilson_bound; a test holds both against each other
 
 

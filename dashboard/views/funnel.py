@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import streamlit as st
 
 from dashboard import charts, data, filters, formats
@@ -12,7 +10,7 @@ from dashboard.components import (
     Figure,
     empty_state,
     figures,
-    notice,
+    one_split_notice,
     page_head,
     panel,
     section,
@@ -21,12 +19,11 @@ from dashboard.components import (
 from dashboard.figures import funnel as draw
 from dashboard.figures import period_name
 from dashboard.options import option
-from dashboard.queries import WHOLE, Cut, number, owner_names, segments
+from dashboard.queries import WHOLE, Cut, cut_of, number, owner_names, segments
 from dashboard.queries import funnel as ask
 
 NAMES = ("period", "funnel", "channel", "country")
 STAGES = "stages"
-TREND_MONTHS = 12
 CONVERSION = "funnel.funnel_stage_conversion"
 LEAKS = "funnel.funnel_bottlenecks"
 HANDOFFS = "funnel.handoff_alignment"
@@ -37,33 +34,17 @@ def render() -> None:
     chosen = filters.choose(*NAMES)
     page_head("Funnel", "Where does the funnel leak, and what is it worth to mend?", chosen, NAMES)
     cut = cut_of(chosen)
-    if chosen.channel and chosen.country:
-        notice(
-            "Stages are counted by channel or by country, not by both: shown is the channel, all countries."
-        )
+    one_split_notice(chosen, "Stages")
     stages = ask.stages(funnel=chosen.funnel, period=chosen.period, cut=cut)
     leaks = ask.leaks(funnel=chosen.funnel, cut=cut)
     _head(chosen, cut, stages, leaks)
     _leaks(chosen, leaks)
     _stages(chosen, cut, stages)
-    trend = trend_of(chosen.period)
+    trend = chosen.period.trend
     _targets(chosen, cut, trend)
     _stage(chosen, cut, trend, stages)
     _time(chosen, cut)
     _handoffs(chosen)
-
-
-def cut_of(chosen: filters.Filters) -> Cut:
-    """The segment that the filters mean; the channel where both are set."""
-    if chosen.channel:
-        return Cut("channel", chosen.channel)
-    return Cut("country", chosen.country) if chosen.country else WHOLE
-
-
-def trend_of(period: filters.Period) -> filters.Period:
-    """The months up to the end of the period: a year of them where it is shorter."""
-    first = filters.add_months(period.end, 1 - TREND_MONTHS)
-    return replace(period, start=min(period.start.replace(day=1), first), grain="month")
 
 
 def _head(chosen: filters.Filters, cut: Cut, stages: data.Rows, leaks: data.Rows) -> None:
@@ -360,7 +341,7 @@ def _handoffs(chosen: filters.Filters) -> None:
     if not kind:
         empty_state("Nothing was ever handed over to sales.")
         return
-    trend = trend_of(chosen.period)
+    trend = chosen.period.trend
     rows = ask.handoff_periods(handoff_type=kind, period=trend)
     left, right = st.columns(2)
     with left, panel("What sales did with them", "handoffs", rows, source=HANDOFFS) as filled:

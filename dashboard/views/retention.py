@@ -9,16 +9,25 @@ from dataclasses import replace
 import streamlit as st
 
 from dashboard import charts, data, filters, formats
-from dashboard.components import Column, Figure, Good, figures, notice, page_head, panel, section, table
+from dashboard.components import (
+    Column,
+    Figure,
+    Good,
+    figures,
+    one_split_notice,
+    page_head,
+    panel,
+    section,
+    table,
+)
 from dashboard.figures import period_name
 from dashboard.figures import retention as draw
 from dashboard.options import option
-from dashboard.queries import EVERYTHING, WHOLE, Cut, number, segments
+from dashboard.queries import EVERYTHING, WHOLE, Cut, cut_of, number, segments
 from dashboard.queries import retention as ask
 
 NAMES = ("period", "channel", "country", "model", "date_basis")
 GRAINS = {"month": "Months", "fiscal_quarter": "Quarters", "week": "Weeks"}
-TREND_MONTHS = 12
 COHORTS = "retention.retention_cohorts"
 MOVEMENTS = "retention.mrr_movements"
 CHURN = "retention.churn"
@@ -33,29 +42,13 @@ def render() -> None:
     chosen = filters.choose(*NAMES)
     page_head("Retention", "Do customers stay, and is winning them worth it?", chosen, NAMES)
     cut = cut_of(chosen)
-    if chosen.channel and chosen.country:
-        notice(
-            "Cohorts are counted by channel or by country, not by both: shown is the channel, all countries."
-        )
+    one_split_notice(chosen, "Cohorts")
     _head()
     _cohorts(chosen, cut)
     _revenue(chosen, cut)
     _renewals()
     _worth(chosen)
     _segments()
-
-
-def cut_of(chosen: filters.Filters) -> Cut:
-    """The segment that the filters mean; the channel where both are set."""
-    if chosen.channel:
-        return Cut("channel", chosen.channel)
-    return Cut("country", chosen.country) if chosen.country else WHOLE
-
-
-def trend_of(period: filters.Period) -> filters.Period:
-    """The months up to the end of the period: a year of them where it is shorter."""
-    first = filters.add_months(period.end, 1 - TREND_MONTHS)
-    return replace(period, start=min(period.start.replace(day=1), first), grain="month")
 
 
 def _head() -> None:
@@ -164,7 +157,7 @@ def _revenue(chosen: filters.Filters, cut: Cut) -> None:
         "At each subscription's first-day rate, so that no exchange rate looks like growth.",
     )
     currency = data.settings().currency
-    trend = trend_of(chosen.period)
+    trend = chosen.period.trend
     who = "" if cut == WHOLE else f" {formats.words(cut.segment)}: {cut.value}."
     inside = replace(chosen.period, start=chosen.period.start.replace(day=1))
     months = ask.mrr_months(period=inside, cut=cut)
@@ -285,7 +278,7 @@ def _reasons(listed: str | None) -> str:
 def _worth(chosen: filters.Filters) -> None:
     section("What a customer costs, and what it is worth")
     currency = data.settings().currency
-    year = trend_of(chosen.period)
+    year = chosen.period.trend
     rows = ask.ltv_to_cac(model=chosen.model, date_basis=chosen.date_basis, period=year)
     judged = any(row["ltv_to_cac"] is not None for row in rows)
     if not judged:
