@@ -49,6 +49,9 @@ DARK = Theme(
 )  # fmt: skip
 FONT = '"Source Sans", "Source Sans 3", "Source Sans Pro", system-ui, sans-serif'
 CONFIG = {"displayModeBar": False, "responsive": True, "scrollZoom": False, "doubleClick": False}
+ROW = 30  # pixels of a line in a figure with one line a row
+MOST = 15  # lines of such a figure
+PAIRS = 10  # lines of one with several bars a line
 GREY_CHANNELS = ("(unattributed)", "(not set)", "Unassigned", "Other")
 
 
@@ -129,66 +132,105 @@ def written(values: Sequence[Any], kind: str) -> list[str]:
     return [formats.write(value, kind, currency) for value in values]
 
 
-def horizontal_bars(
+def on_rows(made: go.Figure, names: Sequence[str], length: int = 26, **axis: Any) -> go.Figure:
+    """The vertical axis of lines at positions 0, 1, 2, ..., the first on top."""
+    made.update_yaxes(
+        tickmode="array",
+        tickvals=list(range(len(names))),
+        ticktext=[text(name, length) for name in names],
+        range=[max(len(names), 2) - 0.45, -0.55],
+        showgrid=False,
+        zeroline=False,
+        tickfont={"color": theme().ink, "size": 12},
+        **axis,
+    )
+    return made
+
+
+def bars(
     rows: Sequence[Mapping[str, Any]],
     name: str,
     value: str,
-    kind: str = "number",
-    colour: str | None = None,
-    row_height: int = 26,
-    length: int = 24,
+    kind: str,
+    currency: str = "",
+    *,
+    colours: Sequence[str] | None = None,
+    notes: Sequence[str] = (),
+    length: int = 26,
 ) -> go.Figure:
-    """One bar a row, the first on top, the value written at its end."""
+    """One bar a row, the first on top, its value at its end."""
     chosen = theme()
-    values = [row[value] for row in rows]
-    made = figure(height=max(3, len(rows)) * row_height + 28)
+    shown = list(rows)[:MOST]
+    values = [row[value] or 0 for row in shown]
+    labels = [formats.write(row[value], kind, currency) for row in shown]
+    made = figure(height=len(shown) * ROW + (34 if len(shown) > 1 else 60))
     made.add_bar(
         orientation="h",
-        y=list(range(len(rows))),
         x=values,
-        text=written(values, kind),
+        y=list(range(len(shown))),
+        text=labels,
         textposition="outside",
-        cliponaxis=False,
         textfont={"color": chosen.ink},
-        marker={"color": colour or chosen.accent},
-        customdata=[text(row[name], 80) for row in rows],
-        hovertemplate="%{customdata}<br>%{text}<extra></extra>",
+        cliponaxis=False,
+        marker={"color": list(colours)[: len(shown)] if colours else chosen.accent},
+        customdata=[
+            f"{text(row[name], 80)}: {label}" + (f"<br>{note}" if note else "")
+            for row, label, note in zip(
+                shown, labels, list(notes)[: len(shown)] or [""] * len(shown), strict=True
+            )
+        ],
+        hovertemplate="%{customdata}<extra></extra>",
     )
-    made.update_yaxes(
-        tickmode="array",
-        tickvals=list(range(len(rows))),
-        ticktext=[text(row[name], length) for row in rows],
-        autorange="reversed",
-        showgrid=False,
-        zeroline=False,
-        tickfont={"color": chosen.ink, "size": 12},
-    )
-    numbers = [number for number in values if not formats.is_missing(number)]
-    highest, lowest = max([0, *numbers]), min([0, *numbers])
-    room = (highest - lowest or 1) * 0.22  # for the written values
+    highest, lowest = max([0, *values]), min([0, *values])
+    room = (highest - lowest or 1) * 0.3  # for the written values
     made.update_xaxes(visible=False, range=[lowest - (room if lowest < 0 else 0), highest + room])
-    return made
+    return on_rows(made, [row[name] for row in shown], length)
+
+
+def paired_bars(
+    rows: Sequence[Mapping[str, Any]],
+    name: str,
+    parts: Sequence[tuple[str, str, str]],
+    kind: str,
+) -> go.Figure:
+    """Bars to compare, row by row. A part is its name, its key in the rows and its colour."""
+    shown = list(rows)[:PAIRS]
+    made = figure(height=len(shown) * 38 + 70, legend=True, barmode="group", bargap=0.3)
+    for called, key, colour in parts:
+        values = [row[key] or 0 for row in shown]
+        made.add_bar(
+            orientation="h",
+            name=called,
+            y=list(range(len(shown))),
+            x=values,
+            text=written(values, kind),
+            textposition="outside",
+            cliponaxis=False,
+            marker={"color": colour},
+            customdata=[text(row[name], 60) for row in shown],
+            hovertemplate="%{customdata}: %{text}<extra>" + called + "</extra>",
+        )
+    top = max([row[key] or 0 for row in shown for _, key, _ in parts]) or 1
+    made.update_xaxes(visible=False, range=[0, top * 1.22])
+    return on_rows(made, [row[name] for row in shown], 22)
 
 
 def lines(
     series: Mapping[str, tuple[Sequence[dt.date], Sequence[Any]]],
     kind: str = "number",
     height: int = 260,
-    area: bool = False,
-    colour_of: Mapping[str, str] | None = None,
 ) -> go.Figure:
-    """One line a name over time; a single point is drawn as a point. `area` stacks them."""
+    """One line a name over time; a single point is drawn as a point."""
     made = figure(height=height, legend=len(series) > 1, hovermode="x unified")
-    palette = colour_of or colours(list(series))
+    palette = colours(list(series))
     for name, (days, values) in series.items():
         made.add_scatter(
             x=list(days),
             y=list(values),
             name=text(name, 24),
             mode="lines+markers" if len(days) <= 2 else "lines",
-            line={"width": 2 if not area else 0.5, "color": palette[name]},
+            line={"width": 2, "color": palette[name]},
             marker={"size": 7, "color": palette[name]},
-            stackgroup="all" if area else None,
             text=written(values, kind),
             hovertemplate="%{text}<extra>" + text(name, 40) + "</extra>",
         )
@@ -210,13 +252,11 @@ def axis_format(kind: str) -> dict[str, Any]:
     return {"tickformat": "~s" if kind in ("compact", "integer", "number") else ""}
 
 
-def changes(
-    rows: Sequence[Mapping[str, Any]], name: str, value: str, kind: str = "number", row_height: int = 26
-) -> go.Figure:
+def changes(rows: Sequence[Mapping[str, Any]], name: str, value: str, kind: str = "number") -> go.Figure:
     """Gains to the right, losses to the left, with their sign written at them."""
     chosen = theme()
     values = [row[value] or 0 for row in rows]
-    made = figure(height=max(3, len(rows)) * row_height + 28)
+    made = figure(height=max(3, len(rows)) * 26 + 28)
     texts = [
         ("+" if number > 0 else "") + label
         for number, label in zip(values, written(values, kind), strict=True)
@@ -237,15 +277,6 @@ def changes(
         customdata=[text(row[name], 80) for row in rows],
         hovertemplate="%{customdata}<br>%{text}<extra></extra>",
     )
-    made.update_yaxes(
-        tickmode="array",
-        tickvals=list(range(len(rows))),
-        ticktext=[text(row[name], 24) for row in rows],
-        autorange="reversed",
-        showgrid=False,
-        zeroline=False,
-        tickfont={"color": chosen.ink, "size": 12},
-    )
     room = (max([0, *values]) - min([0, *values]) or 1) * 0.2
     made.update_xaxes(
         visible=True,
@@ -254,4 +285,4 @@ def changes(
         zeroline=True,
         range=[min([0, *values]) - room, max([0, *values]) + room],
     )
-    return made
+    return on_rows(made, [row[name] for row in rows], 24)

@@ -8,7 +8,7 @@ go through `charts.text`.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -16,8 +16,6 @@ import plotly.graph_objects as go
 from dashboard import charts, formats
 from dashboard.data import Row
 
-ROW = 30  # pixels of a line in a figure with one line a row
-MOST = 15  # lines of such a figure
 TICKS = 7  # labels that fit under a figure on a telephone
 
 
@@ -48,21 +46,6 @@ def on_periods(made: go.Figure, starts: Sequence[dt.date], grain: str, **axis: A
         tickangle=0,
         range=[-0.6, max(len(starts), 3) - 0.4],
         **{"zeroline": False, **axis},
-    )
-    return made
-
-
-def on_rows(made: go.Figure, names: Sequence[str], length: int = 26, **axis: Any) -> go.Figure:
-    """The vertical axis of lines at positions 0, 1, 2, ..., the first on top."""
-    made.update_yaxes(
-        tickmode="array",
-        tickvals=list(range(len(names))),
-        ticktext=[charts.text(name, length) for name in names],
-        range=[max(len(names), 2) - 0.45, -0.55],
-        showgrid=False,
-        zeroline=False,
-        tickfont={"color": charts.theme().ink, "size": 12},
-        **axis,
     )
     return made
 
@@ -172,39 +155,61 @@ def stacked(
     return on_periods(made, starts, grain)
 
 
-def bars(
+def courses(
     rows: Sequence[Row],
-    name: str,
-    value: str,
-    kind: str,
-    currency: str = "",
-    *,
-    colours: Sequence[str] | None = None,
-    notes: Sequence[str] = (),
-    length: int = 26,
+    start: str,
+    grain: str,
+    lines: Sequence[tuple[str, str, str]],
+    said: Callable[[Row, str, str], str],
 ) -> go.Figure:
-    """One bar a row, the first on top, its value at its end."""
-    chosen = charts.theme()
-    shown = list(rows)[:MOST]
-    values = [row[value] or 0 for row in shown]
-    labels = [formats.write(row[value], kind, currency) for row in shown]
-    made = charts.figure(height=len(shown) * ROW + (34 if len(shown) > 1 else 60))
-    made.add_bar(
-        orientation="h",
-        x=values,
-        y=list(range(len(shown))),
-        text=labels,
-        textposition="outside",
-        textfont={"color": chosen.ink},
-        cliponaxis=False,
-        marker={"color": list(colours)[: len(shown)] if colours else chosen.accent},
-        customdata=[
-            f"{charts.text(row[name], 80)}: {label}" + (f"<br>{note}" if note else "")
-            for row, label, note in zip(
-                shown, labels, list(notes)[: len(shown)] or [""] * len(shown), strict=True
-            )
-        ],
-        hovertemplate="%{customdata}<extra></extra>",
+    """Lines over periods with their points, a sign for each line.
+
+    Args:
+        rows: One a period.
+        start: The column with the period's first day.
+        grain: Of the periods.
+        lines: At most three; of each its column, its name and its colour.
+        said: What a point says on hover, of its row, the line's name and its column.
+    """
+    made = charts.figure(height=300, legend=True)
+    for (column, name, colour), symbol in zip(lines, ("circle", "diamond", "square"), strict=False):
+        made.add_scatter(
+            x=list(range(len(rows))),
+            y=[row[column] for row in rows],
+            name=name,
+            mode="lines+markers",
+            line={"color": colour, "width": 2},
+            marker={"size": 7, "symbol": symbol},
+            customdata=[said(row, name, column) for row in rows],
+            hovertemplate="%{customdata}<extra></extra>",
+        )
+    made.update_yaxes(nticks=6, zeroline=False)
+    return on_periods(made, [row[start] for row in rows], grain)
+
+
+def at_level(made: go.Figure, value: float, periods: int, colour: str, name: str = "") -> go.Figure:
+    """A dashed line across all periods; in the legend only if it has a name."""
+    return made.add_scatter(
+        x=[-0.5, max(periods, 3) - 0.5],
+        y=[value, value],
+        name=name,
+        mode="lines",
+        line={"color": colour, "width": 2, "dash": "dash"},
+        hoverinfo="skip",
+        showlegend=bool(name),
     )
-    made.update_xaxes(visible=False, range=[0, max([*values, 0]) * 1.3 or 1])
-    return on_rows(made, [row[name] for row in shown], length)
+
+
+def written_beside(made: go.Figure, places: Sequence[float], texts: Sequence[str]) -> go.Figure:
+    """A text on each line of a figure with lines at 0, 1, 2, ..., to the right of a place."""
+    return made.add_scatter(
+        x=list(places),
+        y=list(range(len(places))),
+        text=list(texts),
+        mode="text",
+        textposition="middle right",
+        textfont={"color": charts.theme().ink, "size": 12},
+        cliponaxis=False,
+        hoverinfo="skip",
+        showlegend=False,
+    )

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from dashboard import charts, formats
+from dashboard.charts import MOST, ROW, bars, on_rows
 from dashboard.data import Row
-from dashboard.figures import MOST, ROW, bars, on_periods, on_rows, period_name, stacked
+from dashboard.figures import at_level, courses, on_periods, period_name, stacked, written_beside
 
 ENOUGH = 30  # of which a rate says enough to set the scale of a figure
 UNITS = {"person": "persons", "account": "accounts", "opportunity": "deals"}
@@ -115,16 +116,10 @@ def rates(
             hovertemplate="%{customdata}<extra></extra>",
         )
     # The value stands in a column of its own at the right, where no interval can cross it.
-    made.add_scatter(
-        x=[top * 1.04] * len(rated),
-        y=[place for place, _ in rated],
-        text=[formats.percent(row["conversion_rate"]) for _, row in rated],
-        mode="text",
-        textposition="middle right",
-        textfont={"color": chosen.ink, "size": 12},
-        cliponaxis=False,
-        hoverinfo="skip",
-        showlegend=False,
+    written_beside(
+        made,
+        [top * 1.04] * len(shown),
+        ["" if row["conversion_rate"] is None else formats.percent(row["conversion_rate"]) for row in shown],
     )
     made.update_xaxes(
         range=[-0.015 * top, top * 1.2],
@@ -232,14 +227,7 @@ def rate_trend(rows: Sequence[Row], grain: str) -> go.Figure:
             )
     target = next((row["target"] for row in reversed(shown) if row["target"] is not None), None)
     if target is not None:
-        made.add_scatter(
-            x=[-0.5, max(len(shown), 3) - 0.5],
-            y=[target, target],
-            name=f"Target {formats.percent(target)}",
-            mode="lines",
-            line={"color": chosen.warn, "width": 2, "dash": "dash"},
-            hoverinfo="skip",
-        )
+        at_level(made, target, len(shown), chosen.warn, f"Target {formats.percent(target)}")
     top = max([*(row["conversion_rate_high"] for row in shown), target or 0, 0.001])
     made.update_yaxes(
         range=[0, top * 1.08], tickformat=".0%" if top > 0.08 else ".1%", nticks=6, zeroline=False
@@ -280,16 +268,10 @@ def time_in_stage(rows: Sequence[Row]) -> go.Figure:
             hovertemplate="%{customdata}<extra></extra>",
         )
     top = max(row["p90_days"] for row in rows)
-    made.add_scatter(
-        x=[row["p90_days"] + top * 0.03 for row in rows],
-        y=list(range(len(rows))),
-        text=[f"\u2002{_days(row['median_days'])} · {_days(row['p90_days'])} d" for row in rows],
-        mode="text",
-        textposition="middle right",
-        textfont={"color": chosen.ink, "size": 12},
-        cliponaxis=False,
-        hoverinfo="skip",
-        showlegend=False,
+    written_beside(
+        made,
+        [row["p90_days"] + top * 0.03 for row in rows],
+        [f"\u2002{_days(row['median_days'])} · {_days(row['p90_days'])} d" for row in rows],
     )
     made.update_xaxes(
         range=[-0.02 * top, top * 1.3], title={"text": "days"}, nticks=6, showgrid=True, zeroline=False
@@ -321,27 +303,19 @@ def handoffs(rows: Sequence[Row], grain: str) -> go.Figure:
 def speed_to_lead(rows: Sequence[Row], grain: str) -> go.Figure:
     """Open hours to the first contact: median and slowest tenth, period by period."""
     chosen = charts.theme()
-    shown = [row for row in rows if row["p90_speed_to_lead_business_hours"] is not None]
-    made = charts.figure(height=300, legend=True)
-    for column, name, colour, symbol in (
-        ("median_speed_to_lead_business_hours", "Half are contacted by", chosen.accent, "circle"),
-        ("p90_speed_to_lead_business_hours", "Nine of ten by", chosen.warn, "diamond"),
-    ):
-        made.add_scatter(
-            x=list(range(len(shown))),
-            y=[row[column] for row in shown],
-            name=name,
-            mode="lines+markers",
-            line={"color": colour, "width": 2},
-            marker={"size": 7, "symbol": symbol},
-            customdata=[
-                f"{period_name(row['period_start'], grain)}: {name.lower()} {row[column]:,.1f} business hours"
-                for row in shown
-            ],
-            hovertemplate="%{customdata}<extra></extra>",
-        )
-    made.update_yaxes(title={"text": "business hours"}, rangemode="tozero", nticks=5, zeroline=False)
-    return on_periods(made, [row["period_start"] for row in shown], grain)
+    made = courses(
+        [row for row in rows if row["p90_speed_to_lead_business_hours"] is not None],
+        "period_start",
+        grain,
+        (
+            ("median_speed_to_lead_business_hours", "Half are contacted by", chosen.accent),
+            ("p90_speed_to_lead_business_hours", "Nine of ten by", chosen.warn),
+        ),
+        lambda row, name, column: (
+            f"{period_name(row['period_start'], grain)}: {name.lower()} {row[column]:,.1f} business hours"
+        ),
+    )
+    return made.update_yaxes(title={"text": "business hours"}, rangemode="tozero", nticks=5)
 
 
 def reasons(rows: Sequence[Row]) -> go.Figure:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from dashboard import charts, formats
+from dashboard.charts import ROW, bars, on_rows
 from dashboard.data import Row
-from dashboard.figures import ROW, bars, on_periods, on_rows, period_name, tick, waterfall
+from dashboard.figures import courses, on_periods, period_name, tick, waterfall, written_beside
 from dashboard.queries.pipeline import WATERFALL_STEPS
 
 
@@ -41,28 +42,18 @@ def forecast(
     add("Won so far", ahead, expected, "won_to_date", chosen.series[2])
     add("Expected of open deals", ahead, expected, "expected_from_open", chosen.series[0])
     add("Expected of deals to come", ahead, expected, "expected_from_uncreated", chosen.series[4])
-    made.add_scatter(
-        x=list(ahead),
-        y=[row["expected_amount"] for row in expected],
-        name="Interval",
-        mode="markers",
-        marker={"color": chosen.ink, "size": 7},
-        error_y={
-            "type": "data",
-            "symmetric": False,
-            "array": [row["expected_high"] - row["expected_amount"] for row in expected],
-            "arrayminus": [row["expected_amount"] - row["expected_low"] for row in expected],
-            "color": chosen.ink,
-            "thickness": 1.6,
-            "width": 6,
-        },
-        customdata=[
+    _expected(
+        made,
+        ahead,
+        expected,
+        "Interval",
+        chosen.ink,
+        [
             f"{period_name(row['period_start'], grain)}: {formats.money(row['expected_amount'], currency)}"
             f"<br>between {formats.money(row['expected_low'], currency)}"
             f" and {formats.money(row['expected_high'], currency)}"
             for row in expected
         ],
-        hovertemplate="%{customdata}<extra></extra>",
     )
     aims = {row["period_start"]: row["quota"] for row in quotas}
     places = [place for place, start in enumerate(starts) if start in aims]
@@ -85,6 +76,30 @@ def forecast(
     return on_periods(made, starts, grain)
 
 
+def _expected(
+    made: go.Figure, places: Sequence[int], rows: Sequence[Row], name: str, colour: str, said: Sequence[str]
+) -> None:
+    """What was expected, as points with their intervals."""
+    made.add_scatter(
+        x=list(places),
+        y=[row["expected_amount"] for row in rows],
+        name=name,
+        mode="markers",
+        marker={"color": colour, "size": 8},
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": [row["expected_high"] - row["expected_amount"] for row in rows],
+            "arrayminus": [row["expected_amount"] - row["expected_low"] for row in rows],
+            "color": colour,
+            "thickness": 1.6,
+            "width": 5,
+        },
+        customdata=list(said),
+        hovertemplate="%{customdata}<extra></extra>",
+    )
+
+
 def backtest(rows: Sequence[Row], grain: str, currency: str) -> go.Figure:
     """Forecasts of periods that are over with their bands, what came, and what a naive one had said."""
     chosen = charts.theme()
@@ -98,23 +113,13 @@ def backtest(rows: Sequence[Row], grain: str, currency: str) -> go.Figure:
             f"<br>{name}: {formats.money(value, currency)}"
         )
 
-    made.add_scatter(
-        x=places,
-        y=[row["expected_amount"] for row in shown],
-        name="Forecast and interval",
-        mode="markers",
-        marker={"color": chosen.accent, "size": 9},
-        error_y={
-            "type": "data",
-            "symmetric": False,
-            "array": [row["expected_high"] - row["expected_amount"] for row in shown],
-            "arrayminus": [row["expected_amount"] - row["expected_low"] for row in shown],
-            "color": chosen.accent,
-            "thickness": 1.6,
-            "width": 4,
-        },
-        customdata=[said(row, "Forecast", row["expected_amount"]) for row in shown],
-        hovertemplate="%{customdata}<extra></extra>",
+    _expected(
+        made,
+        places,
+        shown,
+        "Forecast and interval",
+        chosen.accent,
+        [said(row, "Forecast", row["expected_amount"]) for row in shown],
     )
     made.add_scatter(
         x=places,
@@ -189,16 +194,10 @@ def coverage(rows: Sequence[Row], currency: str) -> go.Figure:
             hovertemplate="%{customdata}<extra></extra>",
         )
     top = max([*(max(row["open_amount"] or 0, row["remaining_quota"] or 0) for row in shown), 1])
-    made.add_scatter(
-        x=[max(row["open_amount"] or 0, row["remaining_quota"] or 0) + top * 0.02 for row in shown],
-        y=list(range(len(shown))),
-        text=["quota met" if row["is_quota_met"] else formats.ratio(row["coverage"]) for row in shown],
-        mode="text",
-        textposition="middle right",
-        textfont={"color": chosen.ink, "size": 12},
-        cliponaxis=False,
-        hoverinfo="skip",
-        showlegend=False,
+    written_beside(
+        made,
+        [max(row["open_amount"] or 0, row["remaining_quota"] or 0) + top * 0.02 for row in shown],
+        ["quota met" if row["is_quota_met"] else formats.ratio(row["coverage"]) for row in shown],
     )
     made.update_xaxes(range=[0, top * 1.22], tickformat="~s", nticks=5, showgrid=True)
     made.update_layout(legend={"traceorder": "normal"})
@@ -234,17 +233,7 @@ def attainment(rows: Sequence[Row]) -> go.Figure:
         hoverinfo="skip",
     )
     top = max([*(row["attainment"] or 0 for row in shown), 1.0])
-    made.add_scatter(
-        x=[top * 1.03] * len(shown),
-        y=list(range(len(shown))),
-        text=[formats.percent(row["attainment"]) for row in shown],
-        mode="text",
-        textposition="middle right",
-        textfont={"color": chosen.ink, "size": 12},
-        cliponaxis=False,
-        hoverinfo="skip",
-        showlegend=False,
-    )
+    written_beside(made, [top * 1.03] * len(shown), [formats.percent(row["attainment"]) for row in shown])
     made.update_xaxes(range=[0, top * 1.18], tickformat=".0%", nticks=6, showgrid=True)
     return on_rows(made, [row["holder_name"] for row in shown])
 
@@ -252,29 +241,21 @@ def attainment(rows: Sequence[Row]) -> go.Figure:
 def sales_cycle(rows: Sequence[Row], grain: str) -> go.Figure:
     """Days to win, period by period: from creation (median and slowest tenth) and from the first touch."""
     chosen = charts.theme()
-    shown = [row for row in rows if row["outcome"] == "won"][-13:]
-    made = charts.figure(height=300, legend=True)
-    for column, name, colour, symbol in (
-        ("median_days_from_creation", "From creation, median", chosen.series[0], "circle"),
-        ("p90_days_from_creation", "From creation, slowest tenth", chosen.series[1], "diamond"),
-        ("median_days_from_first_touch", "From first touch, median", chosen.series[2], "square"),
-    ):
-        made.add_scatter(
-            x=list(range(len(shown))),
-            y=[row[column] for row in shown],
-            name=name,
-            mode="lines+markers",
-            line={"color": colour, "width": 2},
-            marker={"size": 7, "symbol": symbol},
-            customdata=[
-                f"{period_name(row['period_start'], grain)}, {formats.integer(row['deals'])} deals"
-                f"<br>{name}: {formats.days(None if row[column] is None else round(row[column]))}"
-                for row in shown
-            ],
-            hovertemplate="%{customdata}<extra></extra>",
-        )
-    made.update_yaxes(title={"text": "days"}, rangemode="tozero", nticks=6, zeroline=False)
-    return on_periods(made, [row["period_start"] for row in shown], grain)
+    made = courses(
+        [row for row in rows if row["outcome"] == "won"][-13:],
+        "period_start",
+        grain,
+        (
+            ("median_days_from_creation", "From creation, median", chosen.series[0]),
+            ("p90_days_from_creation", "From creation, slowest tenth", chosen.series[1]),
+            ("median_days_from_first_touch", "From first touch, median", chosen.series[2]),
+        ),
+        lambda row, name, column: (
+            f"{period_name(row['period_start'], grain)}, {formats.integer(row['deals'])} deals"
+            f"<br>{name}: {formats.days(None if row[column] is None else round(row[column]))}"
+        ),
+    )
+    return made.update_yaxes(title={"text": "days"}, rangemode="tozero")
 
 
 def reasons(rows: Sequence[Row], outcome: str, currency: str) -> go.Figure:

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from dashboard import charts, formats
+from dashboard.charts import bars
 from dashboard.data import Row
-from dashboard.figures import bars, on_periods, period_name, stacked, waterfall
+from dashboard.figures import at_level, courses, period_name, stacked, waterfall
 from dashboard.queries.retention import BRIDGE_STEPS
 
 COHORTS = 26  # that fit under each other
@@ -162,35 +163,20 @@ def revenue_retention(months: Sequence[Row]) -> go.Figure:
     """Net and gross revenue retention of the twelve months before each month's end."""
     chosen = charts.theme()
     shown = [row for row in months if row["net_revenue_retention_12m"] is not None]
-    made = charts.figure(height=300, legend=True)
-    for column, name, colour, symbol in (
-        ("net_revenue_retention_12m", "Net", chosen.series[0], "circle"),
-        ("gross_revenue_retention_12m", "Gross", chosen.series[1], "diamond"),
-    ):
-        made.add_scatter(
-            x=list(range(len(shown))),
-            y=[row[column] for row in shown],
-            name=name,
-            mode="lines+markers",
-            line={"color": colour, "width": 2},
-            marker={"size": 7, "symbol": symbol},
-            customdata=[
-                f"Twelve months to {period_name(row['month'], 'month')}"
-                f"<br>{name}: {formats.percent(row[column])}"
-                for row in shown
-            ],
-            hovertemplate="%{customdata}<extra></extra>",
-        )
-    made.add_scatter(
-        x=[-0.5, max(len(shown), 3) - 0.5],
-        y=[1, 1],
-        mode="lines",
-        line={"color": chosen.neutral, "width": 1.5, "dash": "dash"},
-        hoverinfo="skip",
-        showlegend=False,
+    made = courses(
+        shown,
+        "month",
+        "month",
+        (
+            ("net_revenue_retention_12m", "Net", chosen.series[0]),
+            ("gross_revenue_retention_12m", "Gross", chosen.series[1]),
+        ),
+        lambda row, name, column: (
+            f"Twelve months to {period_name(row['month'], 'month')}<br>{name}: {formats.percent(row[column])}"
+        ),
     )
-    made.update_yaxes(tickformat=".0%", nticks=6, zeroline=False)
-    return on_periods(made, [row["month"] for row in shown], "month")
+    at_level(made, 1, len(shown), chosen.neutral)
+    return made.update_yaxes(tickformat=".0%")
 
 
 def churn(months: Sequence[Row]) -> go.Figure:

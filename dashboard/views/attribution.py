@@ -219,17 +219,8 @@ def _spans(rows: list[data.Row], models: list[str], model: str) -> Any:
         ],
         hovertemplate="%{customdata}<extra></extra>",
     )
-    made.update_yaxes(
-        tickmode="array",
-        tickvals=places,
-        ticktext=[charts.text(row["channel"], 22) for row in rows],
-        range=[len(rows) - 0.4, -0.6],
-        showgrid=False,
-        zeroline=False,
-        tickfont={"color": chosen.ink, "size": 12},
-    )
     made.update_xaxes(rangemode="tozero", showgrid=True, zeroline=False, nticks=5, tickformat="~s")
-    return made
+    return charts.on_rows(made, [row["channel"] for row in rows], 22)
 
 
 def _channels(chosen: filters.Filters, models: data.Rows) -> None:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dashboard import charts, components, data, filters, formats
 from dashboard.components import Column, Figure, panel
+from dashboard.queries.economics import SLICE, slice_of
+from dashboard.queries.economics import TABLE as SOURCE
 
 FILTERS = ("period", "channel", "model", "date_basis")
-SOURCE = "retention.channel_economics"
-_SLICE = (
-    "model = ? and date_basis = ? and period_grain = ? and period_start between ? and ?"
-    " and coalesce(channel = ?, true)"
-)
 # Sums over the periods, and the quotients of the sums: the quotients of single periods cannot be averaged.
 _MEASURES = """
     sum(media_spend) as media_spend, sum(loaded_cost) as loaded_cost, sum(leads) as leads, sum(mqls) as mqls,
@@ -56,21 +51,17 @@ def render() -> None:
     _over_time(chosen)
 
 
-def _parameters(chosen: filters.Filters, period: filters.Period) -> list[Any]:
-    return [chosen.model, chosen.date_basis, period.grain, period.start, period.end, chosen.channel]
-
-
 def _total(chosen: filters.Filters, period: filters.Period) -> data.Row:
-    return data.one(f"select {_MEASURES} from {SOURCE} where {_SLICE}", _parameters(chosen, period))
+    return data.one(f"select {_MEASURES} from {SOURCE} where {SLICE}", slice_of(chosen, period))
 
 
 def by_channel(chosen: filters.Filters) -> data.Rows:
     """Everything about each channel in the period, the most expensive first."""
     return data.query(
-        f"select channel, {_MEASURES} from {SOURCE} where {_SLICE} group by channel"
+        f"select channel, {_MEASURES} from {SOURCE} where {SLICE} group by channel"
         " having sum(loaded_cost) > 0 or sum(new_customers) > 0 or sum(billings) <> 0"
         " order by loaded_cost desc, new_customers desc, channel",
-        _parameters(chosen, chosen.period),
+        slice_of(chosen, chosen.period),
     )
 
 
@@ -127,37 +118,16 @@ def _spend_to_revenue(rows: data.Rows) -> None:
         empty="No channel cost anything in this choice.",
     ) as filled:
         if filled:
-            shown = paid[:10]
             theme = charts.theme()
-            made = charts.figure(height=len(shown) * 38 + 70, legend=True, barmode="group", bargap=0.3)
-            for name, key, colour in (
-                ("All costs", "loaded_cost", theme.neutral),
-                ("Gross margin so far", "gross_margin_to_date", theme.accent),
-            ):
-                values = [row[key] or 0 for row in shown]
-                made.add_bar(
-                    orientation="h",
-                    name=name,
-                    y=list(range(len(shown))),
-                    x=values,
-                    text=charts.written(values, "money_compact"),
-                    textposition="outside",
-                    cliponaxis=False,
-                    marker={"color": colour},
-                    customdata=[charts.text(row["channel"], 60) for row in shown],
-                    hovertemplate="%{customdata}: %{text}<extra>" + name + "</extra>",
-                )
-            made.update_yaxes(
-                tickmode="array",
-                tickvals=list(range(len(shown))),
-                ticktext=[charts.text(row["channel"], 22) for row in shown],
-                autorange="reversed",
-                showgrid=False,
-                zeroline=False,
-                tickfont={"color": theme.ink, "size": 12},
+            made = charts.paired_bars(
+                paid,
+                "channel",
+                (
+                    ("All costs", "loaded_cost", theme.neutral),
+                    ("Gross margin so far", "gross_margin_to_date", theme.accent),
+                ),
+                "money_compact",
             )
-            top = max(max(row["loaded_cost"], row["gross_margin_to_date"] or 0) for row in shown)
-            made.update_xaxes(visible=False, range=[0, top * 1.22])
             charts.show(made, "in_out", "All costs and gross margin so far by channel")
 
 
@@ -179,7 +149,7 @@ def _payback(rows: data.Rows) -> None:
     ) as filled:
         if filled:
             charts.show(
-                charts.horizontal_bars(known[:12], "channel", "payback_months", "number", row_height=32),
+                charts.bars(known, "channel", "payback_months", "number"),
                 "payback",
                 "Months until a new customer has paid for itself, by channel",
             )

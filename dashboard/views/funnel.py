@@ -309,8 +309,8 @@ def _stage(chosen: filters.Filters, cut: Cut, trend: filters.Period, stages: dat
             "segments",
             rated,
             source=CONVERSION,
-            note=f"{chosen.period}, mature cohorts; the {min(draw.MOST, len(rated))} largest of {len(rated)}."
-            if len(rated) > draw.MOST
+            note=f"{chosen.period}, mature cohorts; the {charts.MOST} largest of {len(rated)}."
+            if len(rated) > charts.MOST
             else f"{chosen.period}, mature cohorts.",
             empty="No mature cohort in this period. Take a longer one.",
         ) as filled:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from dashboard import charts, components, data, filters, formats
 from dashboard.components import Figure, Good, Task, panel
+from dashboard.queries.economics import SLICE, slice_of
+from dashboard.queries.economics import TABLE as ECONOMICS
 
 FILTERS = ("period", "channel", "model", "date_basis")
-ECONOMICS = "retention.channel_economics"
 _FIGURES: tuple[tuple[str, str, str, Good], ...] = (
     ("Media spend", "media_spend", "money", "neither"),
     ("Leads", "leads", "integer", "up"),
@@ -20,10 +21,6 @@ _FIGURES: tuple[tuple[str, str, str, Good], ...] = (
 )
 _SUMS = (
     ", ".join(f"sum({name}) as {name}" for _, name, _, _ in _FIGURES) + ", sum(loaded_cost) as loaded_cost"
-)
-_SLICE = (
-    "model = ? and date_basis = ? and period_grain = ? and period_start between ? and ?"
-    " and coalesce(channel = ?, true)"
 )
 
 
@@ -94,11 +91,7 @@ def _per(amount: float | None, count: float | None) -> float | None:
 
 
 def _totals(chosen: filters.Filters, period: filters.Period) -> data.Row:
-    return data.one(f"select {_SUMS} from {ECONOMICS} where {_SLICE}", _parameters(chosen, period))
-
-
-def _parameters(chosen: filters.Filters, period: filters.Period) -> list[object]:
-    return [chosen.model, chosen.date_basis, period.grain, period.start, period.end, chosen.channel]
+    return data.one(f"select {_SUMS} from {ECONOMICS} where {SLICE}", slice_of(chosen, period))
 
 
 def _movers(chosen: filters.Filters) -> None:
@@ -107,11 +100,11 @@ def _movers(chosen: filters.Filters) -> None:
         with
         now as (
             select channel, sum(new_customers) as new_customers, sum(pipeline) as pipeline
-            from {ECONOMICS} where {_SLICE} group by channel
+            from {ECONOMICS} where {SLICE} group by channel
         ),
         earlier as (
             select channel, sum(new_customers) as new_customers, sum(pipeline) as pipeline
-            from {ECONOMICS} where {_SLICE} group by channel
+            from {ECONOMICS} where {SLICE} group by channel
         )
         select
             channel,
@@ -124,7 +117,7 @@ def _movers(chosen: filters.Filters) -> None:
         where coalesce(now.new_customers, 0) + coalesce(earlier.new_customers, 0) > 0
         order by change desc, channel
         """,
-        [*_parameters(chosen, chosen.period), *_parameters(chosen, chosen.period.previous)],
+        [*slice_of(chosen, chosen.period), *slice_of(chosen, chosen.period.previous)],
     )
     with panel(
         "Which channels moved",

@@ -391,32 +391,10 @@ def _shares(kind: str, one: dict[str, Any]) -> None:
     ) as filled:
         if filled:
             theme = charts.theme()
-            shown = rows[:10]
-            made = charts.figure(height=len(shown) * 34 + 70, legend=True, barmode="group")
-            for name, key, colour in (
-                ("True", "true_share", theme.accent),
-                ("Credited", best, theme.neutral),
-            ):
-                values = [row[key] for row in shown]
-                made.add_bar(
-                    orientation="h",
-                    name=name,
-                    y=list(range(len(shown))),
-                    x=values,
-                    text=charts.written(values, "percent"),
-                    textposition="outside",
-                    cliponaxis=False,
-                    marker={"color": colour},
-                    hovertemplate="%{text}<extra>" + name + "</extra>",
-                )
-            made.update_yaxes(
-                tickmode="array",
-                tickvals=list(range(len(shown))),
-                ticktext=[charts.text(row["channel"], 22) for row in shown],
-                autorange="reversed",
-                showgrid=False,
-                zeroline=False,
+            made = charts.paired_bars(
+                rows,
+                "channel",
+                (("True", "true_share", theme.accent), ("Credited", best, theme.neutral)),
+                "percent",
             )
-            top = max(max(row["true_share"], row[best]) for row in shown)
-            made.update_xaxes(visible=False, range=[0, top * 1.2])
             charts.show(made, f"shares_{kind}", f"True and credited shares of {kind} by channel")

@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 
-from dashboard import figures
+from dashboard import charts, figures
 from dashboard.figures import funnel, pipeline, retention
 from dashboard.filters import add_months
 from dashboard.queries import wilson
@@ -68,7 +68,7 @@ def test_a_figure_keeps_the_largest_of_five_hundred_lines() -> None:
         for number in range(500)
     ]
     drawn = funnel.rates(rows, "name")
-    assert len(drawn.data[0].x) == figures.MOST
+    assert len(drawn.data[0].x) == charts.MOST
     assert drawn.layout.height < 700
     assert "<b>" not in "".join(drawn.layout.yaxis.ticktext)
     # Two visits of which both went on must not press the rest flat: the dot points beyond the axis.
