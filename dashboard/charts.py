@@ -80,7 +80,7 @@ def colours(names: Sequence[str]) -> dict[str, str]:
 
 
 def figure(height: int = 280, legend: bool = False, **layout: Any) -> go.Figure:
-    """An empty chart in the theme; `layout` goes to plotly's update_layout."""
+    """An empty chart in the theme; `layout` is more of plotly's layout."""
     chosen = theme()
     small = {"color": chosen.muted, "size": 12}
     axis = {
@@ -93,32 +93,31 @@ def figure(height: int = 280, legend: bool = False, **layout: Any) -> go.Figure:
         "ticks": "",
         "fixedrange": True,
     }
-    made = go.Figure()
-    made.update_layout(
-        template="none",
-        height=height,
-        margin={"l": 8, "r": 12, "t": 30 if legend else 8, "b": 8},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": FONT, "size": 12, "color": chosen.ink},
-        colorway=list(chosen.series),
-        xaxis={**axis, "showgrid": False},
-        yaxis=axis,
-        showlegend=legend,
-        legend={
+    base = {
+        "template": "none",
+        "height": height,
+        "margin": {"l": 8, "r": 12, "t": 30 if legend else 8, "b": 8},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": FONT, "size": 12, "color": chosen.ink},
+        "colorway": list(chosen.series),
+        "xaxis": {**axis, "showgrid": False},
+        "yaxis": axis,
+        "showlegend": legend,
+        "legend": {
             "orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom",
             "font": {"size": 12, "color": chosen.ink}, "itemclick": False, "itemdoubleclick": False,
         },
-        hoverlabel={
+        "hoverlabel": {
             "bgcolor": chosen.surface, "bordercolor": chosen.neutral,
             "font": {"family": FONT, "size": 12, "color": chosen.ink}, "align": "left",
         },
-        bargap=0.28,
-        dragmode=False,
-        separators=".,",
-    )  # fmt: skip
-    made.update_layout(**layout)
-    return made
+        "bargap": 0.28,
+        "dragmode": False,
+        "separators": ".,",
+    }  # fmt: skip
+    # In one piece: update_layout takes 15 ms for what this does in one, and made up half of a page's time.
+    return go.Figure(layout={**base, **layout})
 
 
 def show(made: go.Figure, key: str, alt: str) -> None:

@@ -170,7 +170,7 @@ def definition(name: str) -> str:
     return _definitions(identity()).get(name, "")
 
 
-@st.cache_data(show_spinner=False, max_entries=4)
+@st.cache_resource(show_spinner=False, max_entries=4)  # not copied: a page asks it two hundred times
 def _definitions(file: Identity) -> dict[str, str]:
     found = _answer(
         file,
