@@ -20,7 +20,7 @@ def draw(name: str) -> Callable[[], None]:
                 importlib.import_module(f"dashboard.views.{name}").render()
         except data.NotPublished as error:
             components.page_head(PAGES[name], "Nothing to show yet.", None, ())
-            components.empty_state(f"{error} `make demo` fills it with the simulated company.")
+            components.empty_state(f"{error} “make demo” fills it with the simulated company.")
 
     page.__name__ = name
     return page

@@ -79,6 +79,22 @@ def colours(names: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def at(scale: Sequence[str], share: float) -> tuple[float, float, float]:
+    """The colour at a share of a scale's length, as red, green and blue up to 1."""
+    place = min(max(share, 0.0), 1.0) * (len(scale) - 1)
+    first = min(int(place), len(scale) - 2)
+    ends = [[int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)] for colour in scale[first : first + 2]]
+    red, green, blue = (a + (b - a) * (place - first) for a, b in zip(*ends, strict=True))
+    return red, green, blue
+
+
+def ink_on(colour: tuple[float, float, float]) -> str:
+    """Black or white, whichever stands out more on a colour (by the contrast ratio of WCAG 2)."""
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour]
+    light = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#000000" if (light + 0.05) ** 2 > 1.05 * 0.05 else "#ffffff"
+
+
 def figure(height: int = 280, legend: bool = False, **layout: Any) -> go.Figure:
     """An empty chart in the theme; `layout` is more of plotly's layout."""
     chosen = theme()
@@ -137,7 +153,7 @@ def on_rows(made: go.Figure, names: Sequence[str], length: int = 26, **axis: Any
         tickmode="array",
         tickvals=list(range(len(names))),
         ticktext=[text(name, length) for name in names],
-        range=[max(len(names), 2) - 0.45, -0.55],
+        range=[len(names) - 0.45, -0.55],
         showgrid=False,
         zeroline=False,
         tickfont={"color": theme().ink, "size": 12},
@@ -162,7 +178,7 @@ def bars(
     shown = list(rows)[:MOST]
     values = [row[value] or 0 for row in shown]
     labels = [formats.write(row[value], kind, currency) for row in shown]
-    made = figure(height=len(shown) * ROW + (34 if len(shown) > 1 else 60))
+    made = figure(height=len(shown) * ROW + 34)
     made.add_bar(
         orientation="h",
         x=values,
@@ -241,13 +257,17 @@ def lines(
     return made
 
 
+def money_axis(currency: str) -> dict[str, Any]:
+    """How an axis writes amounts."""
+    return {"tickprefix": formats.SYMBOLS.get(currency, "").replace("$", "&#36;"), "tickformat": "~s"}
+
+
 def axis_format(kind: str) -> dict[str, Any]:
     """How an axis writes a kind of value."""
     if kind == "percent":
         return {"tickformat": ",.0%"}
     if kind.startswith("money"):
-        symbol = formats.SYMBOLS.get(data.settings().currency, "")
-        return {"tickprefix": symbol.replace("$", "&#36;"), "tickformat": "~s"}
+        return money_axis(data.settings().currency)
     return {"tickformat": "~s" if kind in ("compact", "integer", "number") else ""}
 
 

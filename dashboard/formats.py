@@ -116,8 +116,9 @@ def months(value: float) -> str:
 
 @_or_nothing
 def hours(value: float) -> str:
-    """5 h, then 3.2 d from two days on"""
-    return f"{number(value)} h" if value < 48 else f"{number(value / 24)} d"
+    """5 h, then 3.2 d from two days on; no decimal from ten on"""
+    size, unit = (value, "h") if value < 48 else (value / 24, "d")
+    return f"{number(size if size < 10 else round(size))} {unit}"
 
 
 @_or_nothing

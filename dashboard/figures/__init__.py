@@ -118,12 +118,14 @@ def waterfall(
         tickmode="array",
         tickvals=list(range(len(names))),
         ticktext=[charts.text(name) for name in names],
-        tickangle=0 if len(names) <= 5 else -35,
+        autotickangles=[0, -35],  # level where there is room
         range=[-0.6, len(names) - 0.4],
         tickfont={"size": 11},
         zeroline=False,
     )
-    made.update_yaxes(nticks=5, tickformat="~s", range=[min(0, *bottoms) * 1.1, max(tops) * 1.12 or 1])
+    made.update_yaxes(
+        nticks=5, **charts.money_axis(currency), range=[min(0, *bottoms) * 1.1, max(tops) * 1.12 or 1]
+    )
     return made
 
 
@@ -151,7 +153,8 @@ def stacked(
             hovertemplate="%{customdata}<extra></extra>",
         )
     made.update_layout(legend={"traceorder": "normal"})
-    made.update_yaxes(nticks=5, tickformat=".0%" if kind == "percent" else "~s", zeroline=True)
+    axis = {"tickformat": ".0%"} if kind == "percent" else charts.money_axis(currency)
+    made.update_yaxes(nticks=5, zeroline=True, **axis)
     return on_periods(made, starts, grain)
 
 
@@ -180,6 +183,7 @@ def courses(
             mode="lines+markers",
             line={"color": colour, "width": 2},
             marker={"size": 7, "symbol": symbol},
+            cliponaxis=False,
             customdata=[said(row, name, column) for row in rows],
             hovertemplate="%{customdata}<extra></extra>",
         )
@@ -213,3 +217,59 @@ def written_beside(made: go.Figure, places: Sequence[float], texts: Sequence[str
         hoverinfo="skip",
         showlegend=False,
     )
+
+
+def heatmap(
+    made: go.Figure,
+    values: Sequence[Sequence[float | None]],
+    said: Sequence[Sequence[str]],
+    written: Sequence[Sequence[str]] | None,
+    *,
+    bounds: tuple[float, float],
+    scale: Sequence[str],
+    gap: float = 2,
+) -> go.Figure:
+    """Cells at columns and rows 0, 1, 2, ... in colours of a scale, each with its text in an ink that can be
+    read on it; plotly's own choice of ink is faint on the middle of a scale.
+
+    Args:
+        made: The figure to draw in.
+        values: Row by row; None leaves a cell empty.
+        said: What a cell says on hover.
+        written: What stands in a cell; None where there is no room.
+        bounds: The values at the scale's ends.
+        scale: Colours at even distances.
+        gap: Between cells, in pixels.
+    """
+    low, high = bounds
+    made.add_trace(
+        go.Heatmap(
+            z=values,
+            customdata=said,
+            hovertemplate="%{customdata}<extra></extra>",
+            hoverongaps=False,
+            zmin=low,
+            zmax=high,
+            colorscale=[[place / (len(scale) - 1), colour] for place, colour in enumerate(scale)],
+            showscale=False,
+            xgap=gap,
+            ygap=gap,
+        )
+    )
+    if written is not None:
+        cells = [
+            (column, row, written[row][column], (value - low) / (high - low))
+            for row, line in enumerate(values)
+            for column, value in enumerate(line)
+            if value is not None
+        ]
+        made.add_scatter(
+            x=[column for column, _, _, _ in cells],
+            y=[row for _, row, _, _ in cells],
+            text=[text for _, _, text, _ in cells],
+            mode="text",
+            textfont={"size": 11, "color": [charts.ink_on(charts.at(scale, share)) for *_, share in cells]},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    return made

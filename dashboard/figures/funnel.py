@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
 from dashboard import charts, formats
 from dashboard.charts import MOST, ROW, bars, on_rows
 from dashboard.data import Row
-from dashboard.figures import at_level, courses, on_periods, period_name, stacked, written_beside
+from dashboard.figures import at_level, courses, heatmap, on_periods, period_name, stacked, written_beside
 
 ENOUGH = 30  # of which a rate says enough to set the scale of a figure
 UNITS = {"person": "persons", "account": "accounts", "opportunity": "deals"}
@@ -52,6 +53,11 @@ def volumes(rows: Sequence[Row]) -> go.Figure:
     return bars(named, "name", "entered", "integer", notes=notes)
 
 
+def rates_height(lines: int) -> int:
+    """Pixels of the figure of so many rates."""
+    return lines * ROW + 74
+
+
 def rates(
     rows: Sequence[Row],
     name: str = "stage",
@@ -69,7 +75,7 @@ def rates(
     top = max([*(row["conversion_rate_high"] for _, row in rated), *(target for _, target in aimed), 0.001])
     if name != "stage" and sure:
         top = min(top, max([2.5 * max(sure), *(1.2 * target for _, target in aimed)]))
-    made = charts.figure(height=len(shown) * ROW + 74, legend=True)
+    made = charts.figure(height=rates_height(len(shown)), legend=True)
     made.add_scatter(
         x=[min(row["conversion_rate"], top) for _, row in rated],
         y=[place for place, _ in rated],
@@ -146,7 +152,7 @@ def targets(rows: Sequence[Row], grain: str) -> go.Figure:
     cells = {(row["stage"], row["period_start"]): row for row in judged}
     wide = len(starts) <= 13
 
-    def cell(stage: str, start: dt.date, write: str) -> object:
+    def cell(stage: str, start: dt.date, write: str) -> Any:
         row = cells.get((stage, start))
         if row is None:
             return None if write == "value" else ""
@@ -161,35 +167,26 @@ def targets(rows: Sequence[Row], grain: str) -> go.Figure:
         )
 
     made = charts.figure(height=len(order) * ROW + 60)
-    made.add_trace(
-        go.Heatmap(
-            z=[[cell(stage, start, "value") for start in starts] for stage in order],
-            text=[[cell(stage, start, "text") for start in starts] for stage in order],
-            customdata=[[cell(stage, start, "hover") for start in starts] for stage in order],
-            texttemplate="%{text}" if wide else None,
-            textfont={"size": 10},
-            hovertemplate="%{customdata}<extra></extra>",
-            hoverongaps=False,
-            zmin=0.4,
-            zmax=1.6,
-            colorscale=[[0, chosen.bad], [0.5, chosen.surface], [1, chosen.good]],
-            showscale=False,
-            xgap=2,
-            ygap=2,
-        )
+    heatmap(
+        made,
+        [[cell(stage, start, "value") for start in starts] for stage in order],
+        [[cell(stage, start, "hover") for start in starts] for stage in order],
+        [[cell(stage, start, "text") for start in starts] for stage in order] if wide else None,
+        bounds=(0.4, 1.6),
+        scale=(chosen.bad, chosen.surface, chosen.good),
     )
     on_rows(made, [formats.words(stage) for stage in order])
     on_periods(made, starts, grain, showgrid=False, zeroline=False)
     return made.update_xaxes(range=[-0.5, max(len(starts), 2) - 0.5])
 
 
-def rate_trend(rows: Sequence[Row], grain: str) -> go.Figure:
+def rate_trend(rows: Sequence[Row], grain: str, height: int = 300) -> go.Figure:
     """One stage's rate by cohort with its interval and target; hollow where the cohort is still young."""
     chosen = charts.theme()
     shown = [row for row in rows if row["conversion_rate"] is not None]
     starts = [row["period_start"] for row in shown]
     places = list(range(len(shown)))
-    made = charts.figure(height=300, legend=True)
+    made = charts.figure(height=height, legend=True)
     if len(shown) > 1:
         made.add_scatter(
             x=[*places, *places[::-1]],

@@ -72,7 +72,7 @@ def forecast(
             hovertemplate="%{customdata}<extra></extra>",
         )
     made.update_layout(legend={"traceorder": "normal"})
-    made.update_yaxes(rangemode="tozero", nticks=6, tickformat="~s")
+    made.update_yaxes(rangemode="tozero", nticks=6, **charts.money_axis(currency))
     return on_periods(made, starts, grain)
 
 
@@ -142,7 +142,7 @@ def backtest(rows: Sequence[Row], grain: str, currency: str) -> go.Figure:
     # A band that was far too wide must not press the rest flat: the axis ends at twice of what matters.
     level = max([*(row["expected_amount"] for row in shown), *(row["actual_amount"] for row in shown), 1.0])
     top = min(max(row["expected_high"] for row in shown), 2 * level)
-    made.update_yaxes(range=[0, max(top, level) * 1.06], nticks=6, tickformat="~s")
+    made.update_yaxes(range=[0, max(top, level) * 1.06], nticks=6, **charts.money_axis(currency))
     # Several forecasts were made of one period: its name stands once, under their middle.
     groups: dict[dt.date, list[int]] = {}
     for place, row in enumerate(shown):
@@ -199,7 +199,7 @@ def coverage(rows: Sequence[Row], currency: str) -> go.Figure:
         [max(row["open_amount"] or 0, row["remaining_quota"] or 0) + top * 0.02 for row in shown],
         ["quota met" if row["is_quota_met"] else formats.ratio(row["coverage"]) for row in shown],
     )
-    made.update_xaxes(range=[0, top * 1.22], tickformat="~s", nticks=5, showgrid=True)
+    made.update_xaxes(range=[0, top * 1.22], nticks=5, showgrid=True, **charts.money_axis(currency))
     made.update_layout(legend={"traceorder": "normal"})
     return on_rows(made, names)
 

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from dashboard import charts, formats
 from dashboard.charts import bars
 from dashboard.data import Row
-from dashboard.figures import at_level, courses, period_name, stacked, waterfall
+from dashboard.figures import at_level, courses, heatmap, period_name, stacked, waterfall
 from dashboard.queries.retention import BRIDGE_STEPS
 
 COHORTS = 26  # that fit under each other
@@ -57,24 +57,14 @@ def cohorts(rows: Sequence[Row], basis: str, grain: str, currency: str) -> go.Fi
 
     table = [[cells.get((start, since)) for since in range(width)] for start in starts]
     made = charts.figure(height=len(starts) * 27 + 66)
-    made.add_trace(
-        go.Heatmap(
-            z=[[None if row is None else row["retention_rate"] for row in line] for line in table],
-            text=[[shown(row) for row in line] for line in table],
-            customdata=[[said(row) for row in line] for line in table],
-            texttemplate="%{text}" if width <= WRITTEN else None,
-            textfont={"size": 11},
-            hovertemplate="%{customdata}<extra></extra>",
-            hoverongaps=False,
-            zmin=0,
-            zmax=max(top, 0.01),
-            colorscale=[
-                [place / (len(chosen.scale) - 1), colour] for place, colour in enumerate(chosen.scale)
-            ],
-            showscale=False,
-            xgap=1.5,
-            ygap=1.5,
-        )
+    heatmap(
+        made,
+        [[None if row is None else row["retention_rate"] for row in line] for line in table],
+        [[said(row) for row in line] for line in table],
+        [[shown(row) for row in line] for line in table] if width <= WRITTEN else None,
+        bounds=(0, max(top, 0.01)),
+        scale=chosen.scale,
+        gap=1.5,
     )
     step = 1 if width <= WRITTEN else 2
     made.update_xaxes(
@@ -114,6 +104,7 @@ def curves(rows: Sequence[Row], grain: str, names: Mapping[str, str] | None = No
             mode="lines+markers",
             line={"color": palette[value], "width": 2},
             marker={"size": 5},
+            cliponaxis=False,
             customdata=[
                 f"{charts.text(name, 40)}, {_STEP[grain]} {row['periods_since']}:"
                 f" {formats.percent(row['retention_rate'])}"

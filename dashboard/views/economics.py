@@ -20,7 +20,7 @@ _MEASURES = """
     sum(ltv * new_customers) / nullif(sum(new_customers), 0) as ltv,
     sum(ltv * new_customers) / nullif(sum(loaded_cost), 0) as ltv_to_cac,
     case
-        when sum(gross_margin_to_date) > 0 and sum(new_customers) > 0
+        when sum(gross_margin_to_date) > 0 and sum(new_customers) > 0 and sum(loaded_cost) > 0
             and count(*) filter (where gross_margin_to_date is null) = 0
             then sum(loaded_cost) / sum(new_customers) / (sum(gross_margin_to_date) / sum(customer_months))
     end as payback_months,

@@ -289,6 +289,9 @@ def _stage(chosen: filters.Filters, cut: Cut, trend: filters.Period, stages: dat
     if not stage or not split:
         empty_state("Nothing entered this funnel in this choice.")
         return
+    by = ask.stage_segments(funnel=chosen.funnel, stage=stage, segment=split, period=chosen.period)
+    named = _named(by, split)
+    rated = data.Rows([row for row in named if row["conversion_rate"] is not None], named.columns)
     with left:
         rows = ask.stage_periods(funnel=chosen.funnel, period=trend, cut=cut)
         line = data.Rows(
@@ -299,12 +302,15 @@ def _stage(chosen: filters.Filters, cut: Cut, trend: filters.Period, stages: dat
             f"{formats.words(stage)}: share that goes on, by month of entry", "trend", line, source=CONVERSION
         ) as filled:
             if filled:
-                charts.show(draw.rate_trend(line, "month"), "trend", f"Rate of {stage} by month")
-    with right:
-        by = ask.stage_segments(funnel=chosen.funnel, stage=stage, segment=split, period=chosen.period)
-        named = _named(by, split)
-        rated = data.Rows([row for row in named if row["conversion_rate"] is not None], named.columns)
-        with panel(
+                beside = draw.rates_height(min(len(rated), charts.MOST))
+                charts.show(
+                    draw.rate_trend(line, "month", min(max(300, beside), 480)),
+                    "trend",
+                    f"Rate of {stage} by month",
+                )
+    with (
+        right,
+        panel(
             f"{formats.words(stage)} by {formats.words(split).lower()}",
             "segments",
             rated,
@@ -313,9 +319,10 @@ def _stage(chosen: filters.Filters, cut: Cut, trend: filters.Period, stages: dat
             if len(rated) > charts.MOST
             else f"{chosen.period}, mature cohorts.",
             empty="No mature cohort in this period. Take a longer one.",
-        ) as filled:
-            if filled:
-                charts.show(draw.rates(rated, "name"), "segments", f"Rate of {stage} by {split}")
+        ) as filled,
+    ):
+        if filled:
+            charts.show(draw.rates(rated, "name"), "segments", f"Rate of {stage} by {split}")
 
 
 def _time(chosen: filters.Filters, cut: Cut) -> None:

@@ -159,9 +159,9 @@ def _show_reconciliation(rows: data.Rows) -> None:
                     Column("entity", "Records of", "words", length=20),
                     Column("measure", "Measure", "words"),
                     Column("currency", "Currency"),
+                    Column("days_apart", "Days apart", "integer"),
                     Column("source_total", "In the source", "integer"),
                     Column("warehouse_total", "In the marts", "integer"),
-                    Column("days_apart", "Days apart", "integer"),
                 ],
                 "reconciliation",
                 "trust.source_reconciliation",
@@ -222,7 +222,7 @@ def _quarantine() -> None:
         "quarantine",
         rows,
         source="trust.quarantined_records",
-        note="Records that were refused, and why. After a fix, `funnelhouse quarantine replay` tries again.",
+        note="Records that were refused, and why. After a fix, “funnelhouse quarantine replay” tries again.",
         empty="No record has been refused.",
     ) as filled:
         if filled:
@@ -307,6 +307,9 @@ def _coverage() -> None:
         " sum(granted) / nullif(sum(events), 0) as granted_rate from trust.consent_coverage"
         " group by 1, 2 order by 1, 2"
     )
+    # The running month says little on its first days: it is left out where another one speaks.
+    running = data.settings().today.replace(day=1)
+    rows = data.Rows([row for row in rows if row["month"] < running] or rows, rows.columns)
     with panel(
         "Consent",
         "consent",
@@ -387,6 +390,7 @@ def _shares(kind: str, one: dict[str, Any]) -> None:
         f"{formats.words(kind)}: true share and credited share",
         f"shares_{kind}",
         rows,
+        means="Of all that channels caused, or were credited with, what each channel's part is.",
         note=f"Credited by the model that is nearest here, {formats.words(best)}.",
     ) as filled:
         if filled:

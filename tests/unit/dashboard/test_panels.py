@@ -97,13 +97,20 @@ def test_a_figure_keeps_the_latest_of_two_hundred_cohorts() -> None:
     drawn = retention.cohorts(rows, "customers", "month", "EUR")
     assert len(drawn.data[0].z) == retention.COHORTS
     assert max(map(len, drawn.data[0].z)) == retention.PERIODS + 1
-    assert drawn.data[0].texttemplate is None  # too narrow for numbers
+    assert len(drawn.data) == 1  # too narrow for numbers
     assert drawn.layout.yaxis.ticktext[-1].startswith(figures.period_name(add_months(first, 199), "month"))
     few = retention.cohorts(
         [row for row in rows if row["cohort_period"].year == 2026], "customers", "month", "EUR"
     )
-    assert few.data[0].texttemplate == "%{text}"
-    assert few.data[0].text[-1][0] == "(50)"  # its first period is not over
+    assert few.data[1].text[-1] == "(50)"  # the latest one's first period is not over
+    assert len(few.data[1].text) == sum(value is not None for line in few.data[0].z for value in line)
+
+
+@pytest.mark.parametrize(
+    ("share", "ink"), [(0, "#000000"), (0.4, "#000000"), (0.5, "#000000"), (0.8, "#ffffff"), (1, "#ffffff")]
+)
+def test_what_stands_in_a_cell_can_be_read(share: float, ink: str) -> None:
+    assert charts.ink_on(charts.at(charts.LIGHT.scale, share)) == ink
 
 
 def test_what_was_won_leaves_the_pipeline_as_something_good() -> None:
