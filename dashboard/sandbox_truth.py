@@ -5,6 +5,7 @@ folder, read by the page Data trust. It never comes from the warehouse, and no m
 from __future__ import annotations
 
 import json
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def prepare(paths: Paths) -> threading.Thread | None:
     def work() -> None:
         from sandbox import truth
 
-        temporary = paths.data_dir / f".{FILE}.part"
+        temporary = paths.data_dir / f".{FILE}.{os.getpid()}.part"
         truth.write(temporary, str(found["scale"]), int(found["seed"]))
         temporary.replace(paths.data_dir / FILE)
 

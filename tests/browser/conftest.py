@@ -1,4 +1,4 @@
-"""One published file, one server of the dashboard and one browser for all tests here.
+"""One published file, one server of the dashboard, one browser and one window for all tests of a process.
 
 The file is that of FUNNELHOUSE_BROWSER_DATA (a data folder; `make test` leaves its own where
 FUNNELHOUSE_KEEP_BUILT says), else a small company's is built first, which takes most of a minute.
@@ -7,6 +7,7 @@ FUNNELHOUSE_KEEP_BUILT says), else a small company's is built first, which takes
 from __future__ import annotations
 
 import datetime as dt
+import fcntl
 import os
 import shutil
 import socket
@@ -21,15 +22,14 @@ from urllib.parse import urlencode, urlsplit
 
 import duckdb
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from dashboard import launch, sandbox_truth
 from ingestion.settings import Paths
+from tests.browser.support import DESKTOP, WATCH, settle
 
 Sql = Callable[..., list[tuple[Any, ...]]]
 Open = Callable[..., Page]
-DESKTOP, PHONE = (1440, 900), (390, 844)
-SETTLED = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 LAST_DAY = dt.datetime(2026, 7, 1, 3, 0, 0)
 
 
@@ -42,15 +42,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with a published file."""
+    """A data folder with a published file and, of a simulated company, its answer key."""
     given = os.environ.get("FUNNELHOUSE_BROWSER_DATA")
     if given and Paths(Path(given)).published.is_file():
         folder = Path(given).resolve()
     else:
         folder = _build(tmp_path_factory.mktemp("dashboard"))
-    working = sandbox_truth.prepare(Paths(folder))
-    if working is not None:
-        working.join()
+    with (tmp_path_factory.getbasetemp().parent / "answer_key.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the first process works it out, the others wait for it
+        working = sandbox_truth.prepare(Paths(folder))
+        if working is not None:
+            working.join()
     return folder
 
 
@@ -68,14 +70,14 @@ def _build(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sql(data_folder: Path) -> Sql:
+def sql(data_folder: Path) -> Iterator[Sql]:
     """Ask the published file: `sql("select …", [parameters])` gives rows."""
+    with duckdb.connect(str(Paths(data_folder).published), read_only=True) as connection:
 
-    def ask(query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with duckdb.connect(str(Paths(data_folder).published), read_only=True) as connection:
+        def ask(query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
             return connection.execute(query, list(parameters)).fetchall()
 
-    return ask
+        yield ask
 
 
 def _free_port() -> int:
@@ -118,7 +120,7 @@ class serving:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.__exit__()
                 raise RuntimeError(f"The dashboard did not start: {self.log.read_text()[-2000:]}")
-            time.sleep(0.2)
+            time.sleep(0.1)
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
@@ -126,98 +128,65 @@ class serving:
         self.sink.close()
 
 
+class Window:
+    """Chromium, unseen. Its tabs are used again, so that they keep what they have loaded and compiled; each
+    address opened in one is a visit of its own.
+    """
+
+    def __init__(self, context: BrowserContext) -> None:
+        self.context = context
+        self.tabs: list[Page] = []
+        self.outside: list[str] = []  # addresses beyond 127.0.0.1 that a page has asked for
+        self.failures: list[str] = []  # what went wrong in a page
+        context.set_default_timeout(30_000)
+        context.add_init_script(WATCH)
+        context.on("request", lambda request: self.note(request.url))
+        context.on("weberror", lambda error: self.failures.append(str(error.error)))
+
+    def note(self, url: str) -> None:
+        if urlsplit(url).scheme in ("http", "https", "ws", "wss") and urlsplit(url).hostname != "127.0.0.1":
+            self.outside.append(url)
+
+    def tab(self, number: int) -> Page:
+        if number == len(self.tabs):
+            self.tabs.append(self.context.new_page())
+        return self.tabs[number]
+
+
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium without a window."""
+def window() -> Iterator[Window]:
+    """The Chromium of CHROMIUM, else the machine's, else the one that `playwright install` brought."""
     path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        raise RuntimeError("No Chromium: apt-get install chromium, or set CHROMIUM to its path.")
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield Window(browser.new_context(reduced_motion="reduce", accept_downloads=True))
+        browser.close()
 
 
 @pytest.fixture
-def outside() -> list[str]:
-    """Addresses beyond 127.0.0.1 that a page has asked for; must stay empty."""
-    return []
-
-
-@pytest.fixture
-def open_page(server: str, browser: Browser, outside: list[str]) -> Iterator[Open]:
+def open_page(server: str, window: Window) -> Iterator[Open]:
     """`open_page("attribution", country="NL")` gives the page, settled; `size` and `scheme` say on what.
 
     At the end no page may have asked for anything outside, or have failed in the browser.
     """
-    contexts, failures = [], []
-
-    def note(url: str) -> None:
-        if urlsplit(url).scheme in ("http", "https", "ws", "wss") and urlsplit(url).hostname != "127.0.0.1":
-            outside.append(url)
+    used = 0
+    window.outside.clear()
+    window.failures.clear()
 
     def opened(
         name: str, *, size: tuple[int, int] = DESKTOP, scheme: str = "light", base: str = "", **chosen: str
     ) -> Page:
-        context = browser.new_context(
-            viewport={"width": size[0], "height": size[1]},
-            color_scheme="dark" if scheme == "dark" else "light",
-            reduced_motion="reduce",
-            accept_downloads=True,
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(30_000)
-        page.on("request", lambda request: note(request.url))
-        page.on("pageerror", lambda error: failures.append(str(error)))
+        nonlocal used
+        page = window.tab(used)
+        used += 1
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        page.mouse.move(0, 0)  # it hovers over nothing
         path = "" if name == "overview" else name  # the first page has no path
         page.goto(f"{base or server}/{path}" + (f"?{urlencode(chosen)}" if chosen else ""))
         settle(page)
         return page
 
     yield opened
-    for context in contexts:
-        context.close()
-    assert outside == []
-    assert failures == []
-
-
-def settle(page: Page) -> None:
-    """Wait until a page has been drawn; it must not have failed."""
-    page.wait_for_selector('[data-testid="chosen"], .fh-empty', state="attached")
-    page.wait_for_selector(SETTLED)
-    page.wait_for_function("() => !document.querySelector('[data-testid=\"stSkeleton\"]')")
-    expect(page.locator('[data-testid="stException"]')).to_have_count(0)
-
-
-def choose(page: Page, label: str, option: str) -> None:
-    """Choose an option of a filter in the side bar, as a person does, and wait for the page."""
-    page.get_by_role("combobox", name=label).click()
-    page.keyboard.type(option)  # a long list draws only what is in sight
-    page.get_by_role("option", name=option, exact=True).click()
-    expect(page.get_by_role("combobox", name=label)).to_have_count(1)
-    page.wait_for_timeout(250)  # the browser tells the server first
-    settle(page)
-
-
-def figure(page: Page, label: str) -> float | None:
-    """The exact value behind a card; None where it has none."""
-    card = page.locator(f'.fh-card[data-figure="{label}"]')
-    expect(card).to_have_count(1)
-    value = card.get_attribute("data-value")
-    return float(value) if value else None
-
-
-def table(page: Page, key: str) -> list[list[str]]:
-    """A table's cells as they are written."""
-    rows: list[list[str]] = page.locator(f'[data-testid="table-{key}"] tbody tr').evaluate_all(
-        "rows => rows.map(row => [...row.cells].map(cell => cell.innerText))"
-    )
-    return rows
-
-
-def download(page: Page, key: str) -> str:
-    """What a panel's CSV button gives."""
-    with page.expect_download() as waiting:
-        page.locator(f".st-key-csv_{key} button").first.click()
-    return Path(waiting.value.path()).read_bytes().decode("utf-8-sig")
+    assert window.outside == []
+    assert window.failures == []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import time
 from pathlib import Path
@@ -13,9 +11,19 @@ from playwright.sync_api import expect
 
 from ingestion.settings import Paths
 from orchestration import comparison
-from tests.browser.conftest import Open, Sql, choose, download, figure, settle, table
+from tests.browser.conftest import Open, Sql
+from tests.browser.support import (
+    SPAN,
+    address,
+    choose,
+    csv_rows,
+    download,
+    figure,
+    go_to,
+    table,
+    title,
+)
 
-QUARTER = ("2026-04-01", "2026-06-30")
 LAST_MONTH = ("2026-06-01", "2026-06-30")
 
 
@@ -31,7 +39,7 @@ def test_overview_shows_what_the_tables_hold_and_filters_change_it(open_page: Op
 
     names = ("Media spend", "Leads", "New customers", "Bookings", "Billings")
     page = open_page("")
-    assert [figure(page, name) for name in names] == pytest.approx(expected("linear", *QUARTER))
+    assert [figure(page, name) for name in names] == pytest.approx(expected("linear", *SPAN))
     choose(page, "Attribution model", "First touch")
     choose(page, "Period", "Last month")
     choose(page, "Channel", "Paid Search")
@@ -46,10 +54,8 @@ def test_overview_shows_what_the_tables_hold_and_filters_change_it(open_page: Op
 
 def test_filters_go_with_the_reader_to_every_page(open_page: Open) -> None:
     page = open_page("", period="last_6_months", model="shapley")
-    for title in ("Attribution", "Economics"):
-        page.get_by_role("link", name=title, exact=True).click()
-        expect(page.get_by_role("heading", name=title, level=1)).to_be_visible()
-        settle(page)
+    for name in ("Attribution", "Economics"):
+        go_to(page, name)
         expect(page.get_by_test_id("chosen")).to_contain_text("Last 6 months")
         expect(page.get_by_test_id("chosen")).to_contain_text("Shapley model")
         assert "period=last_6_months" in page.url
@@ -74,7 +80,7 @@ def test_attribution_equals_the_credits_by_country_and_date_basis(open_page: Ope
             " left join core.dim_persons as p on p.person_id = c.person_id"
             f" where c.conversion_type = 'purchase' and {day} between ?::date and ?::date"
             " and coalesce(coalesce(a.country, p.country, '(not set)') = ?, true)",
-            [*QUARTER, country],
+            [*SPAN, country],
         )
         return float(count)
 
@@ -89,28 +95,39 @@ def test_attribution_equals_the_credits_by_country_and_date_basis(open_page: Ope
     [(spend,)] = sql(
         "select sum(spend) from core.fct_ad_performance_daily"
         " where country = ? and date between ?::date and ?::date",
-        [country, *QUARTER],
+        [country, *SPAN],
     )
     assert figure(page, "Media spend") == pytest.approx(float(spend or 0))
 
 
-def test_models_stand_side_by_side_and_give_every_conversion_away_once(open_page: Open, sql: Sql) -> None:
+def test_models_give_every_conversion_away_once_and_paths_end_in_it(open_page: Open, sql: Sql) -> None:
     page = open_page("attribution")
-    rows = list(csv.DictReader(io.StringIO(download(page, "models"))))
+    rows = csv_rows(download(page, "models"))
     models = [name for name in rows[0] if name != "channel"]
     [(conversions,)] = sql(
         "select count(*) from core.fct_conversions where conversion_type = 'purchase'"
         " and converted_on between ?::date and ?::date",
-        QUARTER,
+        SPAN,
     )
     assert len(models) == 10
     for model in models:
         assert sum(float(row[model]) for row in rows) == pytest.approx(conversions), model
 
+    rows = csv_rows(download(page, "paths"))
+    first = sum(int(row["conversions"]) for row in rows if row["step"] == "1")
+    last = sum(int(row["conversions"]) for row in rows if not row["next_channel"])
+    [(touched,)] = sql(
+        "select count(distinct conversion_id) from attribution.fct_attribution"
+        " where conversion_type = 'purchase' and touchpoint_id <> '(unattributed)'"
+        " and converted_on between ?::date and ?::date",
+        SPAN,
+    )
+    assert first == last == touched
+
 
 def test_a_channel_opens_its_campaigns(open_page: Open, sql: Sql) -> None:
     page = open_page("attribution", channel="Paid Search")
-    rows = list(csv.DictReader(io.StringIO(download(page, "campaigns"))))
+    rows = csv_rows(download(page, "campaigns"))
     found = {row["campaign"]: float(row["conversions"]) for row in rows}
     expected = sql(
         "select campaigns.campaign_name, sum(conversions) from attribution.attribution_campaigns as credits"
@@ -118,7 +135,7 @@ def test_a_channel_opens_its_campaigns(open_page: Open, sql: Sql) -> None:
         " where campaigns.channel = 'Paid Search' and conversion_type = 'purchase' and model = 'linear'"
         " and date_basis = 'conversion' and credits.date between ?::date and ?::date"
         " group by 1 having sum(conversions) > 0",
-        QUARTER,
+        SPAN,
     )
     assert expected
     assert {name: found[name] for name, _ in expected} == pytest.approx(
@@ -127,26 +144,12 @@ def test_a_channel_opens_its_campaigns(open_page: Open, sql: Sql) -> None:
     assert {row["channel"] for row in rows} == {"Paid Search"}
 
 
-def test_paths_end_in_every_touched_conversion_once(open_page: Open, sql: Sql) -> None:
-    page = open_page("attribution")
-    rows = list(csv.DictReader(io.StringIO(download(page, "paths"))))
-    first = sum(int(row["conversions"]) for row in rows if row["step"] == "1")
-    last = sum(int(row["conversions"]) for row in rows if not row["next_channel"])
-    [(touched,)] = sql(
-        "select count(distinct conversion_id) from attribution.fct_attribution"
-        " where conversion_type = 'purchase' and touchpoint_id <> '(unattributed)'"
-        " and converted_on between ?::date and ?::date",
-        QUARTER,
-    )
-    assert first == last == touched
-
-
 def test_economics_divides_sums_not_quotients(open_page: Open, sql: Sql) -> None:
     [(cost, customers, margin, months)] = sql(
         "select sum(loaded_cost), sum(new_customers), sum(gross_margin_to_date), sum(customer_months)"
         " from retention.channel_economics where period_grain = 'month' and date_basis = 'conversion'"
         " and model = 'linear' and period_start between ?::date and ?::date",
-        QUARTER,
+        SPAN,
     )
     page = open_page("economics")
     assert figure(page, "All costs") == pytest.approx(float(cost))
@@ -154,7 +157,7 @@ def test_economics_divides_sums_not_quotients(open_page: Open, sql: Sql) -> None
     payback = float(cost) / customers / (float(margin) / months)
     assert figure(page, "Payback") == pytest.approx(payback)
     spend = sql(
-        "select sum(spend) from core.fct_ad_performance_daily where date between ?::date and ?::date", QUARTER
+        "select sum(spend) from core.fct_ad_performance_daily where date between ?::date and ?::date", SPAN
     )
     assert figure(page, "Media spend") == pytest.approx(float(spend[0][0]))
 
@@ -171,7 +174,7 @@ def test_data_trust_counts_what_is_late_apart_and_refused(open_page: Open, sql: 
     ):
         assert figure(page, label) == sql(query)[0][0], label
     [(feeds,)] = sql("select count(*) from trust.data_freshness")
-    assert len(list(csv.DictReader(io.StringIO(download(page, "freshness"))))) == feeds
+    assert len(csv_rows(download(page, "freshness"))) == feeds
     assert len(table(page, "freshness")) == min(feeds, 20)
 
 
@@ -182,7 +185,7 @@ def test_attribution_stands_beside_the_truth_of_the_simulated_company(
     judged = comparison.read(Paths(data_folder).published, content["scale"], content["rows"])["purchase"]
     scores = comparison.judge([judged]).scores
     page = open_page("trust")
-    rows = list(csv.DictReader(io.StringIO(download(page, "truth_purchase"))))
+    rows = csv_rows(download(page, "truth_purchase"))
     assert {row["model"]: float(row["error"]) for row in rows} == pytest.approx(
         {model: score.error for model, score in scores.items()}
     )
@@ -223,11 +226,46 @@ def test_the_keyboard_alone_reaches_filters_figures_and_downloads(open_page: Ope
 
 
 def test_a_page_comes_soon_enough(open_page: Open, server: str) -> None:
-    """Bounds for a busy machine; docs/benchmarks.md has the measurements."""
+    """A bound for a busy machine; docs/dashboard.md has the measurements."""
     page = open_page("")
-    for title in ("Attribution", "Economics", "Data trust", "Overview"):
+    for name in ("Attribution", "Economics", "Data trust", "Overview"):
         started = time.monotonic()
-        page.get_by_role("link", name=title, exact=True).click()
-        expect(page.get_by_role("heading", name=title, level=1)).to_be_visible()
-        settle(page)
-        assert time.monotonic() - started < 15, title
+        go_to(page, name)
+        assert time.monotonic() - started < 15, name
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen", "panel", "heading"),
+    [
+        (
+            "funnel",
+            {"funnel": "ecommerce", "stage": "cart", "split": "country"},
+            "segments",
+            "Cart by country",
+        ),
+        ("pipeline", {"grain": "month", "won_by": "team"}, "win_rates", "Win rate by team"),
+        (
+            "retention",
+            {"basis": "revenue", "cohorts": "fiscal_quarter"},
+            "cohorts",
+            "Revenue still there, by cohort",
+        ),
+    ],
+)
+def test_a_link_shows_what_its_sender_saw(
+    open_page: Open, name: str, chosen: dict[str, str], panel: str, heading: str
+) -> None:
+    page = open_page(name, **chosen)
+    assert title(page, panel) == heading
+    assert chosen.items() <= address(page).items()
+    wrong = open_page(name, **dict.fromkeys(chosen, "no such thing"))
+    assert title(wrong, panel)
+
+
+def test_choices_of_a_page_survive_a_visit_to_another(open_page: Open) -> None:
+    page = open_page("retention", basis="revenue")
+    go_to(page, "Funnel")
+    assert "basis" not in address(page)
+    go_to(page, "Retention")
+    assert title(page, "cohorts") == "Revenue still there, by cohort"
+    assert address(page)["basis"] == "revenue"

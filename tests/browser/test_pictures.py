@@ -12,7 +12,8 @@ import pytest
 from playwright.sync_api import Page
 
 from dashboard.app_pages import PAGES
-from tests.browser.conftest import DESKTOP, PHONE, Open, settle
+from tests.browser.conftest import Open
+from tests.browser.support import DESKTOP, PHONE, drawn_anew, settle
 
 # Labels of one axis that lie upon each other, and what reaches beyond the window or its own box.
 UGLY = r"""
@@ -58,11 +59,32 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+# What should say what it means, and does not; what should be there to download, and is not.
+UNSAID = r"""
+() => {
+  const found = [];
+  for (const panel of document.querySelectorAll('[class*="st-key-panel_"]:not(:has(.fh-empty))')) {
+    const called = panel.querySelector('.fh-title').innerText;
+    if (!panel.querySelector('.fh-title .fh-help .fh-tip')?.textContent.trim())
+      found.push(`no definition: ${called}`);
+    if (panel.querySelectorAll('[class*="st-key-csv_"]').length !== 1)
+      found.push(`no download: ${called}`);
+  }
+  for (const card of document.querySelectorAll('.fh-card'))
+    if (!card.querySelector('.fh-tip')?.textContent.trim())
+      found.push(`no definition: ${card.dataset.figure}`);
+  return found;
+}
+"""
+
+
 def take(page: Page, file: Path) -> None:
     """The whole page, not only what fits into the window."""
-    height = page.evaluate("() => document.querySelector('[data-testid=\"stMain\"]').scrollHeight")
-    page.set_viewport_size({"width": page.viewport_size["width"], "height": min(height + 24, 7000)})
-    page.wait_for_timeout(400)  # charts take their new size
+    width, height = page.evaluate(
+        "() => [window.innerWidth, document.querySelector('[data-testid=\"stMain\"]').scrollHeight]"
+    )
+    page.set_viewport_size({"width": width, "height": min(height + 24, 7000)})
+    settle(page)
     page.screenshot(path=file)
 
 
@@ -70,15 +92,15 @@ def take(page: Page, file: Path) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_page_looks_right(open_page: Open, pictures: Path, name: str, size: tuple[int, int]) -> None:
     page = open_page(name, size=size)
+    assert page.evaluate(UNSAID) == []
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         if scheme == "dark":
-            page.reload()
-            settle(page)
-        page.wait_for_function(IS_DARK if scheme == "dark" else f"!({IS_DARK})()")
-        settle(page)
+            page.emulate_media(color_scheme=scheme)
+            page.wait_for_function(IS_DARK)
+            with drawn_anew(page):  # its charts, in the colours of the dark
+                page.keyboard.press("r")
+        assert page.evaluate(IS_DARK) == (scheme == "dark")
         take(page, pictures / f"{name}_{size[0]}_{scheme}.png")
         assert page.evaluate(UGLY) == [], scheme
         if (name, size, scheme) == ("overview", DESKTOP, "light") and os.environ.get("FUNNELHOUSE_PICTURES"):
             shutil.copy(pictures / "overview_1440_light.png", pictures / "dashboard.png")  # README's
-        page.set_viewport_size({"width": size[0], "height": size[1]})

@@ -16,7 +16,8 @@ from playwright.sync_api import expect
 
 from dashboard.app_pages import PAGES
 from ingestion.settings import Paths
-from tests.browser.conftest import Open, download, serving
+from tests.browser.conftest import Open, serving
+from tests.browser.support import download, go_to
 
 HOSTILE = (
     "<img src=x onerror=window.hacked=1>",
@@ -30,25 +31,54 @@ HOSTILE = (
 )
 
 
-def altered(source: Path, target: Path, *statements: str) -> Path:
-    """A copy of a data folder's published file with other content."""
-    paths = Paths(target).create()
-    paths.published.parent.mkdir(exist_ok=True)
-    shutil.copy(Paths(source).published, paths.published)
-    paths.published.chmod(0o644)
-    with duckdb.connect(str(paths.published)) as connection:
-        for statement in statements:
-            connection.execute(statement)
-    return target
+class State:
+    """A dashboard on a data folder in which one published file after the other is put in place."""
+
+    def __init__(self, source: Path, folder: Path, address: str) -> None:
+        self.source, self.folder, self.address = source, folder, address
+
+    def publish(self, *statements: str) -> None:
+        """The published file of the source with other content, by one rename, as a run does it."""
+        published = Paths(self.folder).published
+        published.parent.mkdir(exist_ok=True)
+        new = published.with_suffix(".new")
+        shutil.copy(Paths(self.source).published, new)
+        new.chmod(0o644)
+        with duckdb.connect(str(new)) as connection:
+            for statement in statements:
+                connection.execute(statement)
+        new.replace(published)
+
+    def tables(self, condition: str) -> list[str]:
+        """Names of tables of the source."""
+        with duckdb.connect(str(Paths(self.source).published), read_only=True) as connection:
+            return [
+                f'"{schema}"."{table}"'
+                for schema, table in connection.execute(
+                    f"select schema_name, table_name from duckdb_tables() where {condition}"
+                ).fetchall()
+            ]
 
 
 @pytest.fixture(scope="module")
-def hostile(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def state(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[State]:
+    """Nothing is published there at first."""
+    folder = tmp_path_factory.mktemp("states")
+    with serving(Paths(folder / "data").create().data_dir, folder / "log") as address:
+        yield State(data_folder, folder / "data", address)
+
+
+def test_before_the_first_publication_it_says_what_to_do(open_page: Open, state: State) -> None:
+    Paths(state.folder).published.unlink(missing_ok=True)
+    page = open_page("", base=state.address)
+    expect(page.get_by_test_id("empty")).to_contain_text("make demo")
+
+
+@pytest.fixture(scope="module")
+def hostile(state: State) -> str:
     """Outsiders named campaigns, channels, deals and tags; there are very many of them."""
     names = ", ".join("('" + name.replace("'", "''") + "')" for name in HOSTILE)
-    folder = altered(
-        data_folder,
-        tmp_path_factory.mktemp("hostile"),
+    state.publish(
         "create temp table names as select name, row_number() over () - 1 as place"
         f" from (values {names}) as n (name)",
         "create temp table many as select campaign_id, row_number() over (order by campaign_id) as number"
@@ -76,24 +106,22 @@ def hostile(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         " where model = 'linear' and date_basis = 'conversion' and conversion_type = 'purchase'"
         " and date = date '2026-06-15' limit 1) cross join range(30000) as many (number)",
     )  # fmt: skip
-    with serving(folder, folder / "log") as address:
-        yield address
+    return state.address
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_names_from_outside_stay_text(open_page: Open, hostile: str, name: str) -> None:
-    page = open_page(name, base=hostile, period="all_time")
-    page.wait_for_timeout(300)
-    assert page.evaluate("() => window.hacked === undefined")
-    main = page.locator('[data-testid="stMain"]')
-    assert main.locator("script, img[onerror], img[src='x'], iframe").count() == 0
-    assert main.locator("a[href^='javascript' i], a[href*='198.51.100.1']").count() == 0
-    assert (
-        page.locator(".js-plotly-plot a").evaluate_all(
+def test_names_from_outside_stay_text(open_page: Open, hostile: str) -> None:
+    page = open_page("", base=hostile, period="all_time")
+    for name, called in PAGES.items():
+        if name != "overview":
+            go_to(page, called)
+        assert page.evaluate("() => window.hacked === undefined"), name
+        main = page.locator('[data-testid="stMain"]')
+        assert main.locator("script, img[onerror], img[src='x'], iframe").count() == 0, name
+        assert main.locator("a[href^='javascript' i], a[href*='198.51.100.1']").count() == 0, name
+        links = page.locator(".js-plotly-plot a").evaluate_all(
             "links => links.filter(link => link.getAttribute('xlink:href') || link.href.baseVal).length"
         )
-        == 0
-    )
+        assert links == 0, name
 
 
 def test_a_download_is_no_formula_and_very_many_rows_are_cut_and_said(open_page: Open, hostile: str) -> None:
@@ -106,60 +134,34 @@ def test_a_download_is_no_formula_and_very_many_rows_are_cut_and_said(open_page:
     assert [cell for cell in cells if cell[:1] in "=+@\t\r" and cell] == []
 
 
-def test_empty_tables_say_so_on_every_page(open_page: Open, data_folder: Path, tmp_path: Path) -> None:
-    with duckdb.connect(str(Paths(data_folder).published), read_only=True) as connection:
-        tables = [
-            f'"{schema}"."{table}"'
-            for schema, table in connection.execute(
-                "select schema_name, table_name from duckdb_tables() where table_name not in"
-                " ('reporting_settings', 'dim_dates')"
-            ).fetchall()
-        ]
-    folder = altered(data_folder, tmp_path / "empty", *(f"delete from {name}" for name in tables))
-    with serving(folder, tmp_path / "log") as address:
-        for name in PAGES:
-            page = open_page(name, base=address)
-            assert page.locator(".fh-empty").count() > 0, name
+def test_empty_tables_say_so_on_every_page(open_page: Open, state: State) -> None:
+    tables = state.tables("table_name not in ('reporting_settings', 'dim_dates')")
+    state.publish(*(f"delete from {name}" for name in tables))
+    page = open_page("", base=state.address)
+    for name, called in PAGES.items():
+        if name != "overview":
+            go_to(page, called)
+        assert page.locator(".fh-empty").count() > 0, name
 
 
-def test_single_rows_are_drawn_on_every_page(open_page: Open, data_folder: Path, tmp_path: Path) -> None:
-    with duckdb.connect(str(Paths(data_folder).published), read_only=True) as connection:
-        tables = [
-            f'"{schema}"."{table}"'
-            for schema, table in connection.execute(
-                "select schema_name, table_name from duckdb_tables()"
-                " where schema_name <> 'core' and table_name <> 'reporting_settings'"
-            ).fetchall()
-        ]
-    only = (f"delete from {name} where rowid > (select min(rowid) from {name})" for name in tables)
-    folder = altered(data_folder, tmp_path / "single", *only)
-    with serving(folder, tmp_path / "log") as address:
-        for name in PAGES:
-            open_page(name, base=address, period="all_time")
+def test_single_rows_are_drawn_on_every_page(open_page: Open, state: State) -> None:
+    tables = state.tables("schema_name <> 'core' and table_name <> 'reporting_settings'")
+    state.publish(*(f"delete from {name} where rowid > (select min(rowid) from {name})" for name in tables))
+    page = open_page("", base=state.address, period="all_time")
+    for name, called in PAGES.items():
+        if name != "overview":
+            go_to(page, called)
 
 
-def test_before_the_first_publication_it_says_what_to_do(open_page: Open, tmp_path: Path) -> None:
-    with serving(Paths(tmp_path / "new").create().data_dir, tmp_path / "log") as address:
-        page = open_page("", base=address)
-        expect(page.get_by_test_id("empty")).to_contain_text("make demo")
-
-
-def test_a_new_publication_is_seen_by_the_next_click(
-    open_page: Open, data_folder: Path, tmp_path: Path
-) -> None:
-    folder = altered(data_folder, tmp_path / "old")
-    with serving(folder, tmp_path / "log") as address:
-        page = open_page("trust", base=address)
-        expect(page.locator('.fh-card[data-figure="Refused records"]')).to_be_visible()
-        altered(
-            data_folder,
-            tmp_path / "next",
-            "delete from trust.quarantined_records",
-            "insert into trust.quarantined_records (quarantined_record_id, source_relation, resource, reason)"
-            " values ('1', 'shop:main:1', 'orders', 'test'), ('2', 'shop:main:1', 'orders', 'test')",
-        )
-        Paths(tmp_path / "next").published.replace(Paths(folder).published)
-        page.get_by_role("link", name="Overview", exact=True).click()
-        expect(page.get_by_role("heading", name="Overview", level=1)).to_be_visible()
-        page.get_by_role("link", name="Data trust", exact=True).click()
-        expect(page.locator('.fh-card[data-figure="Refused records"]')).to_have_attribute("data-value", "2")
+def test_a_new_publication_is_seen_by_the_next_click(open_page: Open, state: State) -> None:
+    state.publish()
+    page = open_page("trust", base=state.address)
+    expect(page.locator('.fh-card[data-figure="Refused records"]')).to_be_visible()
+    state.publish(
+        "delete from trust.quarantined_records",
+        "insert into trust.quarantined_records (quarantined_record_id, source_relation, resource, reason)"
+        " values ('1', 'shop:main:1', 'orders', 'test'), ('2', 'shop:main:1', 'orders', 'test')",
+    )
+    go_to(page, "Overview")
+    go_to(page, "Data trust")
+    expect(page.locator('.fh-card[data-figure="Refused records"]')).to_have_attribute("data-value", "2")
