@@ -73,7 +73,9 @@ def built(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Built:
     if kept := os.environ.get("FUNNELHOUSE_KEEP_BUILT"):  # tests/browser look at the same file
         keep = Paths(Path(kept)).create()
         keep.published.parent.mkdir(exist_ok=True)
-        shutil.copy(paths.published, keep.published)
+        # Whole or not at all: more than one process may build a warehouse.
+        copy = Path(shutil.copy(paths.published, keep.published.with_suffix(f".{os.getpid()}")))
+        copy.replace(keep.published)
         demo.claim(keep, "small", 7)
     return Built(paths, outcome)
 
