@@ -57,14 +57,14 @@ runs => {
     .map(one => `${one.clientWidth} ${one.scrollHeight}`).join();
   window.still = size && size === window.size ? window.still + 1 : 0;
   window.size = size;
-  return window.still >= 3;
+  return window.still >= 2;
 }
 """
 
 
 def settle(page: Page, runs: int = 0) -> None:
     """Wait until a page has been drawn, at least `runs` times; it must not have failed."""
-    page.wait_for_function(DRAWN, arg=runs)
+    page.wait_for_function(DRAWN, arg=runs, polling=40)
     expect(page.locator('[data-testid="stException"]')).to_have_count(0)
 
 
