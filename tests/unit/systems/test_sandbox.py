@@ -18,22 +18,10 @@ from ingestion.warehouse import LoadReport, connect, load, writer_lock
 from sandbox.app import running
 from sandbox.company import generate
 from sandbox.environment import environment
+from sandbox.servers import vendors
 
 AS_OF = datetime(2026, 7, 1, 3, tzinfo=UTC)
-SYSTEMS = (
-    "ecb",
-    "ga4",
-    "google_ads",
-    "hubspot",
-    "klaviyo",
-    "linkedin_ads",
-    "mailchimp",
-    "meta_ads",
-    "posthog",
-    "salesforce",
-    "shopify",
-    "stripe",
-)
+SYSTEMS = tuple(sorted(vendors()))
 
 
 @dataclass
