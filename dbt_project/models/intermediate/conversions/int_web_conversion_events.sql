@@ -2,7 +2,11 @@
     materialized='incremental',
     incremental_strategy='rewrite',
     on_schema_change='append_new_columns',
-    meta={'rewrite': [{'changes': 'int_changed_visitors', 'keys': ['source_relation', 'anonymous_id']}]},
+    meta={'rewrite': [{
+        'changes': 'int_changed_visitors',
+        'keys': ['source_relation', 'anonymous_id'],
+        'since': 'occurred_at',
+    }]},
 ) }}
 -- depends_on: {{ ref('int_changed_visitors') }}
 {# The web and product events that some rule of conversion_rules names. The semi-join on the event's name

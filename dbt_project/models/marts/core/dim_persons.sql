@@ -1,5 +1,16 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='rewrite',
+    on_schema_change='append_new_columns',
+    meta={'rewrite': [{'changes': 'int_changed_profiles', 'keys': ['person_id']}]},
+) }}
+-- depends_on: {{ ref('int_changed_profiles') }}
+
 with identity_map as (
     select * from {{ ref('int_identity_map') }}
+    {% if is_rewrite() %}
+    where person_id in (select changed.person_id from {{ ref('int_changed_profiles') }} as changed)
+    {% endif %}
 ),
 
 edges as (
@@ -9,22 +20,17 @@ edges as (
 
 touchpoints as (
     select * from {{ ref('int_touchpoints') }}
+    {% if is_rewrite() %}
+    where person_id in (select changed.person_id from {{ ref('int_changed_profiles') }} as changed)
+    {% endif %}
 ),
 
 person_accounts as (
     select * from {{ ref('int_person_accounts') }}
 ),
 
-email_addresses as (
-    select * from {{ ref('int_email_addresses') }}
-),
-
-contacts as (
-    select * from {{ ref('int_contacts') }}
-),
-
-free_mail_domains as (
-    select * from {{ ref('free_mail_domains') }}
+profiles as (
+    select * from {{ ref('int_person_profiles') }}
 ),
 
 seen as (
@@ -54,47 +60,6 @@ seen as (
     group by identity_map.person_id
 ),
 
--- A business domain says more about a person than a free mailbox.
-domains as (
-    select
-        identity_map.person_id,
-        min_by(
-            email_addresses.email_domain,
-            case when free_mail_domains.email_domain is null then '0' else '1' end
-            || email_addresses.email_domain
-        ) as email_domain
-    from identity_map
-    inner join email_addresses
-        on identity_map.identifier_kind = 'email' and identity_map.identifier = email_addresses.email_hash
-    left join free_mail_domains on email_addresses.email_domain = free_mail_domains.email_domain
-    where email_addresses.email_domain is not null
-    group by identity_map.person_id
-),
-
-ranked_contacts as (
-    select
-        identity_map.person_id,
-        contacts.contact_id,
-        contacts.country,
-        contacts.job_title,
-        contacts.lifecycle_stage,
-        contacts.owner_id,
-        contacts.self_reported_source,
-        row_number() over (
-            partition by identity_map.person_id
-            order by
-                case when contacts.continued_as_contact_id is null then 0 else 1 end,
-                coalesce(contacts.updated_at, contacts.created_at) desc,
-                contacts.contact_id
-        ) as place
-    from contacts
-    inner join identity_map
-        on
-            contacts.source_record_id = identity_map.identifier
-            and identity_map.identifier_type
-            = {{ identifier_type('crm_contact', 'contacts.source_relation') }}
-),
-
 -- Bots and the company's own people have touches, but none that says where a customer came from.
 touch_facts as (
     select
@@ -109,41 +74,6 @@ touch_facts as (
         min(occurred_at) as first_touch_at
     from touchpoints
     group by person_id
-),
-
-buyers as (
-    select identity_map.person_id
-    from {{ ref('int_revenue_events_unioned') }} as revenue_events
-    inner join identity_map
-        on
-            revenue_events.customer_id = identity_map.identifier
-            and identity_map.identifier_type
-            = {{ identifier_type('billing_customer', 'revenue_events.source_relation') }}
-    where revenue_events.amount > 0 and not coalesce(revenue_events.is_test, false)
-    union
-    select identity_map.person_id
-    from {{ ref('int_revenue_events_unioned') }} as revenue_events
-    inner join identity_map
-        on
-            revenue_events.customer_email_hash = identity_map.identifier
-            and identity_map.identifier_type = 'email'
-    where revenue_events.amount > 0 and not coalesce(revenue_events.is_test, false)
-),
-
-revenue_countries as (
-    select
-        identity_map.person_id,
-        max_by(
-            revenue_events.country, {{ ordered_by(['revenue_events.occurred_at', 'revenue_events.country']) }}
-        ) as country
-    from {{ ref('int_revenue_events_unioned') }} as revenue_events
-    inner join identity_map
-        on
-            revenue_events.customer_id = identity_map.identifier
-            and identity_map.identifier_type
-            = {{ identifier_type('billing_customer', 'revenue_events.source_relation') }}
-    where revenue_events.country is not null
-    group by identity_map.person_id
 ),
 
 persons as (
@@ -171,14 +101,14 @@ final as (
         persons.person_id,
         person_accounts.account_id,
         person_accounts.account_match_method,
-        ranked_contacts.contact_id,
+        profiles.contact_id,
         persons.user_id,
-        domains.email_domain,
-        coalesce(ranked_contacts.country, persons.country, revenue_countries.country, '(not set)') as country,
-        ranked_contacts.job_title,
-        ranked_contacts.lifecycle_stage,
-        ranked_contacts.owner_id,
-        ranked_contacts.self_reported_source,
+        profiles.email_domain,
+        coalesce(profiles.contact_country, persons.country, profiles.revenue_country, '(not set)') as country,
+        profiles.job_title,
+        profiles.lifecycle_stage,
+        profiles.owner_id,
+        profiles.self_reported_source,
         persons.first_seen_at,
         persons.last_seen_at,
         {{ reporting_date('persons.first_seen_at') }} as first_seen_on,
@@ -188,16 +118,13 @@ final as (
         coalesce(persons.identifiers, 0) as identifiers,
         coalesce(persons.cookies, 0) as cookies,
         coalesce(persons.is_known, false) as is_known,
-        buyers.person_id is not null as is_customer,
+        coalesce(profiles.is_customer, false) as is_customer,
         coalesce(persons.is_shared_device, false) as is_shared_device,
         coalesce(persons.is_bot, false) as is_bot,
         coalesce(persons.is_internal, false) as is_internal
     from persons
     left join person_accounts on persons.person_id = person_accounts.person_id
-    left join domains on persons.person_id = domains.person_id
-    left join ranked_contacts on persons.person_id = ranked_contacts.person_id and ranked_contacts.place = 1
-    left join buyers on persons.person_id = buyers.person_id
-    left join revenue_countries on persons.person_id = revenue_countries.person_id
+    left join profiles on persons.person_id = profiles.person_id
 )
 
 select

@@ -2,7 +2,11 @@
     materialized='incremental',
     incremental_strategy='rewrite',
     on_schema_change='append_new_columns',
-    meta={'rewrite': [{'changes': 'int_changed_visitors', 'keys': ['source_relation', 'anonymous_id']}]},
+    meta={'rewrite': [{
+        'changes': 'int_changed_visitors',
+        'keys': ['source_relation', 'anonymous_id'],
+        'since': 'started_at',
+    }]},
 ) }}
 {#- In full read twice, each time with other columns and straight from the table: a CTE with two readers is
     written out whole. Of changed visitors only, it is small, and the table is read once. #}
