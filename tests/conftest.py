@@ -17,8 +17,8 @@ from xdist.scheduler import LoadScopeScheduling
 ROOT = Path(__file__).parents[1]
 ON_THE_BUILT_WAREHOUSE = re.compile(r"[(,]\s*(built|published): (Built|duckdb)")
 
-# Long by themselves: each on a warehouse of its own, beside the others.
-APART = {"test_simulated_days.py", "test_interruptions.py"}
+# Long by itself: on a warehouse of its own, beside the others.
+APART = "test_simulated_days.py"
 
 
 class ByFile(LoadScopeScheduling):
@@ -33,7 +33,7 @@ class ByFile(LoadScopeScheduling):
         file = nodeid.partition("::")[0]
         if file not in self.scopes:
             text = (ROOT / file).read_text(encoding="utf-8")
-            shares = ON_THE_BUILT_WAREHOUSE.search(text) and Path(file).name not in APART
+            shares = ON_THE_BUILT_WAREHOUSE.search(text) and Path(file).name != APART
             self.scopes[file] = "built warehouse" if shares else file
         return self.scopes[file]
 

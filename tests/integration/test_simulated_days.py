@@ -1,6 +1,6 @@
-"""A run a day equals one run at the end, table by table.
+"""A run a day equals one run at the end, table by table; so does a run after others were killed.
 
-Eight runs over sixteen days in `make test`, days without a run among them; sixty single days in `make soak`.
+Four runs over sixteen days in `make test`, days without a run among them; sixty single days in `make soak`.
 What makes increments hard is counted on the way: late rows, restated figures, merged and deleted records,
 withdrawn consent, persons who become one.
 """
@@ -8,19 +8,24 @@ withdrawn consent, persons who become one.
 from __future__ import annotations
 
 import datetime as dt
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ingestion.settings import Paths
+from ingestion.settings import PROJECT_ROOT, Paths
 from ingestion.warehouse import connect
 from tests.integration.conftest import LAST_DAY, Built, Sandbox
 from tests.integration.support import differences, run_day
 
-RUNS = (16, 12, 9, 8, 6, 2, 1, 0)  # days before the last one
+RUNS = (16, 8, 1, 0)  # days before the last one
 KINDS = {
     "late rows",
     "restated figures",
@@ -92,8 +97,46 @@ def _happened(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
     return found
 
 
+def _kill(paths: Paths, said: tuple[str, str], seconds: float) -> None:
+    """Start a run of the last day; SIGKILL it some seconds after it has said a line with both words.
+
+    What was published before is there after it.
+    """
+    published = paths.published.read_bytes()
+    run = subprocess.Popen(
+        [sys.executable, "-m", "orchestration.cli", "run"],
+        cwd=PROJECT_ROOT,
+        env={
+            **os.environ,
+            "FUNNELHOUSE_DATA_DIR": str(paths.data_dir),
+            "FUNNELHOUSE_AS_OF": LAST_DAY.isoformat() + "Z",
+            "PYTHONUNBUFFERED": "1",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert run.stdout is not None
+    heard = []
+    for line in run.stdout:
+        heard.append(line)
+        if all(word in line for word in said):
+            break
+    else:
+        raise AssertionError("the run ended before it could be killed:\n" + "".join(heard))
+    time.sleep(seconds)
+    assert run.poll() is None, "the run ended before it could be killed"
+    run.send_signal(signal.SIGKILL)
+    run.wait(timeout=30)
+    run.stdout.close()
+    assert paths.published.read_bytes() == published
+
+
 def _run_days(sandbox: Sandbox, built: Built, folder: Path, backs: Sequence[int]) -> tuple[Paths, set[str]]:
-    """A warehouse of its own, with the same key: pseudonyms, and the ids made of them, depend on it."""
+    """A warehouse of its own, with the same key: pseudonyms, and the ids made of them, depend on it.
+
+    Before the last run two others are killed, in the middle of loading and of the build.
+    """
     paths = Paths(folder).create()
     shutil.copy(built.paths.key_file, paths.key_file)
     happened: set[str] = set()
@@ -101,6 +144,9 @@ def _run_days(sandbox: Sandbox, built: Built, folder: Path, backs: Sequence[int]
     for back in backs:
         moment = LAST_DAY - dt.timedelta(days=back)
         sandbox.advance(moment)
+        if back == 0:
+            _kill(paths, ("extract", "google_ads"), 0.5)
+            _kill(paths, ("check raw data", "stripe"), 4.0)
         outcome = run_day(paths, moment, tests=back == 0)
         assert outcome.is_full_refresh == (back == backs[0]), (
             f"{moment}: only the first run builds everything"
@@ -113,7 +159,9 @@ def _run_days(sandbox: Sandbox, built: Built, folder: Path, backs: Sequence[int]
 
 
 @pytest.mark.timeout(1500)
-def test_days_one_by_one_equal_one_full_run(sandbox: Sandbox, built: Built, tmp_path: Path) -> None:
+def test_days_one_by_one_and_killed_runs_equal_one_full_run(
+    sandbox: Sandbox, built: Built, tmp_path: Path
+) -> None:
     daily, happened = _run_days(sandbox, built, tmp_path / "daily", RUNS)
     assert happened == KINDS
     assert differences(daily.published, built.paths.published) == {}
