@@ -129,13 +129,12 @@ class serving:
 
 
 class Window:
-    """Chromium, unseen. Its tabs are used again, so that they keep what they have loaded and compiled; each
-    address opened in one is a visit of its own.
+    """Chromium, unseen. Its pages share what they have loaded; each is a visit of its own, and goes with its
+    test: a page behind another one draws nothing, and may wait for ever.
     """
 
     def __init__(self, context: BrowserContext) -> None:
         self.context = context
-        self.tabs: list[Page] = []
         self.outside: list[str] = []  # addresses beyond 127.0.0.1 that a page has asked for
         self.failures: list[str] = []  # what went wrong in a page
         context.set_default_timeout(30_000)
@@ -146,11 +145,6 @@ class Window:
     def note(self, url: str) -> None:
         if urlsplit(url).scheme in ("http", "https", "ws", "wss") and urlsplit(url).hostname != "127.0.0.1":
             self.outside.append(url)
-
-    def tab(self, number: int) -> Page:
-        if number == len(self.tabs):
-            self.tabs.append(self.context.new_page())
-        return self.tabs[number]
 
 
 @pytest.fixture(scope="session")
@@ -169,24 +163,24 @@ def open_page(server: str, window: Window) -> Iterator[Open]:
 
     At the end no page may have asked for anything outside, or have failed in the browser.
     """
-    used = 0
+    pages: list[Page] = []
     window.outside.clear()
     window.failures.clear()
 
     def opened(
         name: str, *, size: tuple[int, int] = DESKTOP, scheme: str = "light", base: str = "", **chosen: str
     ) -> Page:
-        nonlocal used
-        page = window.tab(used)
-        used += 1
+        page = window.context.new_page()
+        pages.append(page)
         page.set_viewport_size({"width": size[0], "height": size[1]})
         page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-        page.mouse.move(0, 0)  # it hovers over nothing
         path = "" if name == "overview" else name  # the first page has no path
         page.goto(f"{base or server}/{path}" + (f"?{urlencode(chosen)}" if chosen else ""))
         settle(page)
         return page
 
     yield opened
+    for page in pages:
+        page.close()
     assert window.outside == []
     assert window.failures == []

@@ -103,7 +103,7 @@ def pick(page: Page, name: str, option: str) -> None:
 def _bring(page: Page, place: Locator) -> None:
     """Scroll to a place, and let the scrolling be over: it closes a list that is open."""
     place.scroll_into_view_if_needed()
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    page.wait_for_timeout(50)
 
 
 def _take(page: Page, box: Locator, option: str) -> None:
