@@ -17,6 +17,7 @@ def draw(name: str) -> Callable[[], None]:
     def page() -> None:
         try:
             with data.together():
+                components.remember_publication()
                 importlib.import_module(f"dashboard.views.{name}").render()
         except data.NotPublished as error:
             components.page_head(PAGES[name], "Nothing to show yet.", None, ())

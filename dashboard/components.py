@@ -9,11 +9,12 @@ their definitions are read from the published file.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from html import escape
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -22,6 +23,8 @@ from dashboard import charts, data, filters, formats
 
 Good = Literal["up", "down", "neither"]
 SHOWN_ROWS = 25
+P = ParamSpec("P")
+_SHOWN = "funnelhouse.publication"
 
 
 @dataclass(frozen=True)
@@ -354,6 +357,37 @@ def _more(task: Task) -> str:
         return ""
     address = f"/{task.page}" + (f"?{urlencode(task.address)}" if task.address else "")
     return f'<p><a href="{escape(address)}" target="_self">Show me</a></p>'
+
+
+def part(draw: Callable[P, None]) -> Callable[P, None]:
+    """A part of a page with choices of its own, which draw it anew and leave the rest of the page as it is.
+
+    What it shows is of the same publication as the rest: where another one has come, the whole page is drawn.
+    """
+
+    @st.fragment
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            with data.together():
+                if data.identity() == st.session_state.get(_SHOWN):
+                    draw(*args, **kwargs)
+                    return
+        except data.NotPublished as error:
+            empty_state(str(error))
+            return
+        st.rerun()
+
+    return drawn
+
+
+def remember_publication() -> None:
+    """Note which publication the page that is drawn now shows.
+
+    Raises:
+        NotPublished: there is none.
+    """
+    st.session_state[_SHOWN] = data.identity()
 
 
 def beside(*widths: float) -> list[Any]:

@@ -13,6 +13,7 @@ from dashboard.components import (
     one_split_notice,
     page_head,
     panel,
+    part,
     section,
     table,
 )
@@ -102,6 +103,7 @@ def _head(chosen: filters.Filters, cut: Cut, stages: data.Rows, leaks: data.Rows
     figures(shown, "funnel_head")
 
 
+@part
 def _leaks(chosen: filters.Filters, rows: data.Rows) -> None:
     currency = data.settings().currency
     leaking = data.Rows([row for row in rows if number(row["expected_value_per_month"]) > 0], rows.columns)
@@ -188,6 +190,7 @@ def _named(rows: data.Rows, segment: str) -> data.Rows:
     )
 
 
+@part
 def _stages(chosen: filters.Filters, cut: Cut, stages: data.Rows) -> None:
     section("Stage by stage")
     views = [STAGES, *ask.frameworks()]
@@ -277,6 +280,7 @@ def _targets(chosen: filters.Filters, cut: Cut, trend: filters.Period) -> None:
             charts.show(draw.targets(shown, "month"), "targets", "Rate over target, by stage and month")
 
 
+@part
 def _stage(chosen: filters.Filters, cut: Cut, trend: filters.Period, stages: data.Rows) -> None:
     going = [row["stage"] for row in stages[:-1]]
     section("One stage")
@@ -339,6 +343,7 @@ def _time(chosen: filters.Filters, cut: Cut) -> None:
             charts.show(draw.time_in_stage(rows), "time", "Days in each stage, median and slowest tenth")
 
 
+@part
 def _handoffs(chosen: filters.Filters) -> None:
     section(
         "From marketing to sales",

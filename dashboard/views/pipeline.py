@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import charts, data, filters, formats
-from dashboard.components import Column, Figure, empty_state, figures, page_head, panel, section, table
+from dashboard.components import Column, Figure, empty_state, figures, page_head, panel, part, section, table
 from dashboard.figures import period_name
 from dashboard.figures import pipeline as draw
 from dashboard.options import option
@@ -109,6 +109,7 @@ def _head(grain: str, expected: data.Rows) -> None:
     )
 
 
+@part
 def _forecast(grain: str, cut: Cut, forecast_cut: Cut, expected: data.Rows) -> None:
     currency = data.settings().currency
     quotas = data.Rows()
@@ -176,6 +177,7 @@ def _forecast(grain: str, cut: Cut, forecast_cut: Cut, expected: data.Rows) -> N
             charts.show(draw.backtest(past, grain, currency), "backtest", "Past forecasts and what came")
 
 
+@part
 def _waterfall(grain: str, cut: Cut) -> None:
     section("What moved")
     currency = data.settings().currency
@@ -229,6 +231,7 @@ def _waterfall(grain: str, cut: Cut) -> None:
             )
 
 
+@part
 def _attention() -> None:
     section("What needs somebody", "Now, whatever the period.")
     currency = data.settings().currency
@@ -307,6 +310,7 @@ def _attention() -> None:
                 )
 
 
+@part
 def _quotas(grain: str) -> None:
     section("Quota and coverage")
     currency = data.settings().currency
@@ -397,6 +401,7 @@ def _quotas(grain: str) -> None:
             )
 
 
+@part
 def _cycle(grain: str, cut: Cut) -> None:
     section("How long it takes")
     rows = ask.sales_cycle(grain=grain, cut=cut if cut.segment in ("all", *segments(CYCLE)) else WHOLE)
@@ -451,6 +456,7 @@ def _cycle(grain: str, cut: Cut) -> None:
                 )
 
 
+@part
 def _results(chosen: filters.Filters) -> None:
     section("Won and lost", f"Deals that closed {chosen.period}.")
     currency = data.settings().currency

@@ -17,6 +17,7 @@ from dashboard.components import (
     one_split_notice,
     page_head,
     panel,
+    part,
     section,
     table,
 )
@@ -99,6 +100,7 @@ def _first_cohort(period: filters.Period, grain: str) -> dt.date:
     return min(period.start, filters.add_months(period.end, 1 - months))
 
 
+@part
 def _cohorts(chosen: filters.Filters, cut: Cut) -> None:
     section("Who stays")
     currency = data.settings().currency
@@ -221,6 +223,7 @@ def _revenue(chosen: filters.Filters, cut: Cut) -> None:
             charts.show(draw.churn(churned), "churn", "Revenue churn by month and cause")
 
 
+@part
 def _renewals() -> None:
     section("Renewals", "A year back and half a year ahead of the last run, whatever the period.")
     currency = data.settings().currency
@@ -321,6 +324,7 @@ def _worth(chosen: filters.Filters) -> None:
                 )
 
 
+@part
 def _segments() -> None:
     currency = data.settings().currency
     models = ask.business_models()

@@ -17,7 +17,7 @@ from playwright.sync_api import expect
 from dashboard.app_pages import PAGES
 from ingestion.settings import Paths
 from tests.browser.conftest import Open, serving
-from tests.browser.support import download, go_to
+from tests.browser.support import download, go_to, pick
 
 HOSTILE = (
     "<img src=x onerror=window.hacked=1>",
@@ -165,3 +165,19 @@ def test_a_new_publication_is_seen_by_the_next_click(open_page: Open, state: Sta
     go_to(page, "Overview")
     go_to(page, "Data trust")
     expect(page.locator('.fh-card[data-figure="Refused records"]')).to_have_attribute("data-value", "2")
+
+
+def test_a_choice_within_a_page_shows_no_mixture_of_publications(open_page: Open, state: State) -> None:
+    state.publish()
+    page = open_page("pipeline", base=state.address)
+    card = page.locator('.fh-card[data-figure="Deals to look at"]')
+    assert float(card.get_attribute("data-value") or 0) > 0
+    pick(page, "what", "Deals")  # draws its own part anew
+    state.publish("update funnel.leads_needing_attention set amount = 1 where subject = 'opportunity'")
+    pick(page, "what", "Deals and leads")
+    with duckdb.connect(str(Paths(state.folder).published), read_only=True) as connection:
+        [(deals,)] = connection.execute(
+            "select count(distinct subject_id) from funnel.leads_needing_attention"
+            " where subject = 'opportunity'"
+        ).fetchall()
+    expect(card).to_have_attribute("data-value", f"{float(deals)}")
