@@ -11,13 +11,14 @@ from tests.unit.dbt.world import World, load_id
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Change sets hold their history, redirects are a log, and what is computed of identities is one run's part.
+# Change sets hold their history, redirects are a log, and candidates are one run's part.
 HISTORY = (
     "int_identity_redirects",
     "int_identity_records",
     "int_identity_links",
     "int_identity_components",
     "int_identity_candidates",
+    "int_session_candidates",
 )
 DAYS = 4
 

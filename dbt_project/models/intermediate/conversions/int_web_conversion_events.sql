@@ -8,7 +8,7 @@
         'since': 'occurred_at',
     }]},
 ) }}
--- depends_on: {{ ref('int_changed_visitors') }}
+-- depends_on: {{ ref('int_changed_visitors') }} {{ ref('int_session_candidates') }}
 {# The web and product events that some rule of conversion_rules names. The semi-join on the event's name
    comes first: it leaves a few per cent of the events for the conditions. #}
 with
@@ -30,7 +30,7 @@ events as (
         country,
         referral_code,
         person_id
-    from {{ ref('int_web_events_sessionized') }} as web_events
+    from {{ ref('int_session_candidates') if is_rewrite() else ref('int_web_events_sessionized') }}
     where
         not coalesce(is_bot, false)
         and not coalesce(is_internal, false)
@@ -39,9 +39,6 @@ events as (
             from {{ ref('conversion_rules') }} as rules
             where rules.source = 'web_events' and rules.field = 'event_name' and rules.operator = 'equals'
         )
-        {%- if is_rewrite() %}
-        and {{ of_changed_visitors('web_events') }}
-        {%- endif %}
 ),
 
 matched as (

@@ -8,21 +8,10 @@
         'since': 'started_at',
     }]},
 ) }}
-{#- In full read twice, each time with other columns and straight from the table: a CTE with two readers is
-    written out whole. Of changed visitors only, it is small, and the table is read once. #}
-{%- set web_events = 'events_of_changed_visitors' if is_rewrite() else ref('int_web_events_sessionized') %}
--- depends_on: {{ ref('int_changed_visitors') }}
+{%- set web_events = ref('int_session_candidates') if is_rewrite() else ref('int_web_events_sessionized') %}
+-- depends_on: {{ ref('int_changed_visitors') }} {{ ref('int_session_candidates') }}
 
-with
-{% if is_rewrite() -%}
-events_of_changed_visitors as (
-    select web_events.*
-    from {{ ref('int_web_events_sessionized') }} as web_events
-    where {{ of_changed_visitors('web_events') }}
-),
-
-{% endif -%}
-source_categories as (
+with source_categories as (
     select * from {{ ref('source_categories') }}
 ),
 
