@@ -269,6 +269,17 @@ cast(date_trunc('month', {{ date }}) as date)
 {% macro default__ordered_by(expressions) -%}row({{ expressions | join(', ') }}){%- endmacro %}
 {% macro spark__ordered_by(expressions) -%}struct({{ expressions | join(', ') }}){%- endmacro %}
 
+{# Aggregate: several percentiles (interpolated) as one list, for which the values are gathered once. #}
+{% macro percentiles(expression, fractions) %}
+    {{ return(adapter.dispatch('percentiles', 'funnelhouse')(expression, fractions)) }}
+{% endmacro %}
+{% macro default__percentiles(expression, fractions) -%}
+quantile_cont({{ expression }}, [{{ fractions | join(', ') }}])
+{%- endmacro %}
+{% macro spark__percentiles(expression, fractions) -%}
+percentile({{ expression }}, array({{ fractions | join(', ') }}))
+{%- endmacro %}
+
 {# Window function: the last value up to here that is not NULL; put `over (…)` behind it. #}
 {% macro last_known(expression) %}{{ return(adapter.dispatch('last_known', 'funnelhouse')(expression)) }}{% endmacro %}
 {% macro default__last_known(expression) -%}last_value({{ expression }} ignore nulls){%- endmacro %}

@@ -19,7 +19,14 @@ IDENTITY = (
     *(f"intermediate/{name}" for name in ("unions", "web", "email", "identity")),
     *(f"intermediate/crm/{name}.sql" for name in ("int_crm_removals", "int_contacts", "int_accounts")),
 )
-LEFT_OUT = ("int_changed_visitors", "int_session_candidates", "int_web_events_sessionized", "int_person_account")
+LEFT_OUT = (
+    "int_changed_profiles",
+    "int_changed_visitors",
+    "int_person_account",
+    "int_person_profile",
+    "int_session_candidates",
+    "int_web_events_sessionized",
+)
 START = datetime(2026, 6, 1)
 
 

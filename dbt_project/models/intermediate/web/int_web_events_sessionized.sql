@@ -10,7 +10,7 @@
 ) }}
 -- depends_on: {{ ref('int_changed_visitors') }} {{ ref('int_session_candidates') }}
 {% if is_rewrite() -%}
-select * from {{ ref('int_session_candidates') }}
+select * from {{ ref('int_session_candidates') }}  -- noqa: AM04
 {%- else -%}
 with {{ sessionized_events(ref('int_web_events_unioned')) }}
 {%- endif %}

@@ -34,6 +34,7 @@ framework_stages as (
         framework,
         framework_order,
         funnel,
+        min(framework_stage) as framework_stage,
         min(counting_unit) as counting_unit,
         count(distinct counting_unit) as counting_units,
         lead(framework_order) over (partition by framework, funnel order by framework_order) as next_order
@@ -45,6 +46,7 @@ counting as (
     select
         framework_stages.framework,
         framework_stages.framework_order,
+        framework_stages.framework_stage,
         framework_stages.funnel,
         framework_stages.next_order,
         case
@@ -62,10 +64,36 @@ counting as (
     group by
         framework_stages.framework,
         framework_stages.framework_order,
+        framework_stages.framework_stage,
         framework_stages.funnel,
         framework_stages.next_order,
         framework_stages.counting_unit,
         framework_stages.counting_units
+),
+
+-- Numbers stand for names where there is a row for each entry: a third of the memory.
+places as (
+    select
+        *,
+        cast(row_number() over (order by framework, funnel, framework_order) as integer) as place,
+        cast(dense_rank() over (order by framework, funnel) as integer) as framework_of_funnel
+    from counting
+),
+
+stage_places as (
+    select
+        frameworks.stage,
+        places.funnel,
+        places.place,
+        places.framework_of_funnel,
+        places.framework_order,
+        places.counting_unit
+    from frameworks
+    inner join places
+        on
+            frameworks.framework = places.framework
+            and frameworks.framework_order = places.framework_order
+            and frameworks.funnel = places.funnel
 ),
 
 entries as (
@@ -99,18 +127,25 @@ single_days as (
     group by funnel, stage, entered_on, first_touch_channel
 ),
 
+first_channels as (
+    select
+        first_touch_channel,
+        cast(row_number() over (order by first_touch_channel) as integer) as channel_number
+    from (select distinct entries.first_touch_channel from entries) as seen
+),
+
 -- Each entry under each framework; both keys of the unit, as its own framework stage and an earlier one may
 -- differ.
 placed as (
     select
-        frameworks.framework,
-        frameworks.framework_order,
-        frameworks.framework_stage,
-        entries.funnel,
-        counting.counting_unit,
-        counting.next_order,
-        case when counting.counting_unit = 'account' then entries.account_unit_id else entries.subject_id end
-            as counting_unit_id,
+        stage_places.place,
+        stage_places.framework_of_funnel,
+        stage_places.framework_order,
+        stage_places.counting_unit,
+        case
+            when stage_places.counting_unit = 'account' then entries.account_unit_id
+            else entries.subject_id
+        end as counting_unit_id,
         entries.subject,
         entries.subject_id,
         entries.account_unit_id,
@@ -119,93 +154,120 @@ placed as (
         entries.entered_at,
         entries.entered_on,
         entries.is_subject_lost,
-        entries.first_touch_channel
+        first_channels.channel_number
     from entries
-    inner join frameworks on entries.funnel = frameworks.funnel and entries.stage = frameworks.stage
-    inner join counting
-        on
-            frameworks.framework = counting.framework
-            and frameworks.framework_order = counting.framework_order
-            and frameworks.funnel = counting.funnel
+    inner join stage_places on entries.funnel = stage_places.funnel and entries.stage = stage_places.stage
+    inner join first_channels on entries.first_touch_channel = first_channels.first_touch_channel
     where not entries.is_only_entry
 ),
 
-{% set first_entry = ordered_by(['entered_at', 'subject_id', 'first_touch_channel']) %}
+{% set first_entry = ordered_by(['entered_at', 'subject_id', 'channel_number']) %}
 first_entries as (
     select
-        framework,
+        place,
+        framework_of_funnel,
         framework_order,
-        framework_stage,
-        funnel,
         counting_unit,
         counting_unit_id,
-        max(next_order) as next_order,
         min(entered_at) as entered_at,
         min(entered_on) as entered_on,
         -- Lost are those whose subjects in the furthest stage all are.
-        max_by(
-            is_subject_lost, {{ ordered_by(['stage_order', 'case when is_subject_lost then 0 else 1 end']) }}
-        ) as is_unit_lost,
-        min_by(first_touch_channel, {{ first_entry }}) as first_touch_channel
+        max(case when not is_subject_lost then stage_order end) as furthest_open,
+        max(stage_order) as furthest,
+        -- The entries of a unit that is no account are one subject's, who has one first channel.
+        coalesce(
+            min_by(channel_number, {{ first_entry }}) filter (where counting_unit = 'account'),
+            min(channel_number)
+        ) as channel_number
     from placed
-    group by framework, framework_order, framework_stage, funnel, counting_unit, counting_unit_id
+    group by place, framework_of_funnel, framework_order, counting_unit, counting_unit_id
 ),
 
--- What a unit reached after the first framework stage, in its own terms and in its account's.
+-- What a unit reached after the first framework stage, in its own terms and in its account's, where some
+-- framework stage of the funnel counts in these terms.
 reached as (
     select
-        framework,
-        framework_order,
-        funnel,
-        subject as counting_unit,
-        subject_id as counting_unit_id,
-        entered_at
+        placed.framework_of_funnel,
+        placed.framework_order,
+        placed.subject as counting_unit,
+        placed.subject_id as counting_unit_id,
+        placed.entered_at
     from placed
-    where framework_order > 1 and subject <> 'account'
+    where
+        placed.framework_order > 1
+        and placed.subject <> 'account'
+        and placed.framework_of_funnel in (
+            select places.framework_of_funnel from places
+            where places.counting_unit <> 'account'
+        )
     union all
     select
-        framework,
-        framework_order,
-        funnel,
+        placed.framework_of_funnel,
+        placed.framework_order,
         'account' as counting_unit,
-        account_unit_id as counting_unit_id,
-        entered_at
+        placed.account_unit_id as counting_unit_id,
+        placed.entered_at
     from placed
-    where framework_order > 1
+    where
+        placed.framework_order > 1
+        and placed.framework_of_funnel in (
+            select places.framework_of_funnel from places
+            where places.counting_unit = 'account'
+        )
 ),
 
 advances as (
     select
-        first_entries.framework,
-        first_entries.framework_order,
-        first_entries.funnel,
+        first_entries.place,
         first_entries.counting_unit_id,
         min(reached.entered_at) as advanced_at
     from first_entries
     inner join reached
         on
-            first_entries.framework = reached.framework
-            and first_entries.funnel = reached.funnel
+            first_entries.framework_of_funnel = reached.framework_of_funnel
             and first_entries.counting_unit = reached.counting_unit
             and first_entries.counting_unit_id = reached.counting_unit_id
             and first_entries.framework_order < reached.framework_order
             and first_entries.entered_at <= reached.entered_at
-    group by
-        first_entries.framework,
-        first_entries.framework_order,
-        first_entries.funnel,
-        first_entries.counting_unit_id
+    group by first_entries.place, first_entries.counting_unit_id
+),
+
+first_days as (
+    select
+        first_entries.place,
+        first_entries.entered_on,
+        first_entries.channel_number,
+        count(*) as entered,
+        count(advances.advanced_at) as advanced,
+        {% set days_to_advance = days_between('first_entries.entered_at', 'advances.advanced_at') %}
+        sum(case when {{ days_to_advance }} <= 30 then 1 else 0 end) as advanced_within_30d,
+        sum(case when {{ days_to_advance }} <= 90 then 1 else 0 end) as advanced_within_90d,
+        sum(
+            case
+                when
+                    advances.advanced_at is null
+                    and coalesce(first_entries.furthest_open < first_entries.furthest, true)
+                    then 1
+                else 0
+            end
+        ) as lost
+    from first_entries
+    left join advances
+        on
+            first_entries.place = advances.place
+            and first_entries.counting_unit_id = advances.counting_unit_id
+    group by first_entries.place, first_entries.entered_on, first_entries.channel_number
 ),
 
 -- Counts add up from day to period and from all segments to one.
 daily as (
     select
-        frameworks.framework,
-        frameworks.framework_order,
-        frameworks.framework_stage,
-        frameworks.funnel,
-        counting.counting_unit,
-        counting.next_order,
+        places.framework,
+        places.framework_order,
+        places.framework_stage,
+        places.funnel,
+        places.counting_unit,
+        places.next_order,
         single_days.entered_on,
         single_days.first_touch_channel,
         single_days.entered,
@@ -214,44 +276,27 @@ daily as (
         0 as advanced_within_90d,
         0 as lost
     from single_days
-    inner join frameworks on single_days.funnel = frameworks.funnel and single_days.stage = frameworks.stage
-    inner join counting
-        on
-            frameworks.framework = counting.framework
-            and frameworks.framework_order = counting.framework_order
-            and frameworks.funnel = counting.funnel
+    inner join stage_places
+        on single_days.funnel = stage_places.funnel and single_days.stage = stage_places.stage
+    inner join places on stage_places.place = places.place
     union all
     select
-        first_entries.framework,
-        first_entries.framework_order,
-        first_entries.framework_stage,
-        first_entries.funnel,
-        first_entries.counting_unit,
-        first_entries.next_order,
-        first_entries.entered_on,
-        first_entries.first_touch_channel,
-        count(*) as entered,
-        count(advances.advanced_at) as advanced,
-        {% set days_to_advance = days_between('first_entries.entered_at', 'advances.advanced_at') %}
-        sum(case when {{ days_to_advance }} <= 30 then 1 else 0 end) as advanced_within_30d,
-        sum(case when {{ days_to_advance }} <= 90 then 1 else 0 end) as advanced_within_90d,
-        sum(case when advances.advanced_at is null and first_entries.is_unit_lost then 1 else 0 end) as lost
-    from first_entries
-    left join advances
-        on
-            first_entries.framework = advances.framework
-            and first_entries.framework_order = advances.framework_order
-            and first_entries.funnel = advances.funnel
-            and first_entries.counting_unit_id = advances.counting_unit_id
-    group by
-        first_entries.framework,
-        first_entries.framework_order,
-        first_entries.framework_stage,
-        first_entries.funnel,
-        first_entries.counting_unit,
-        first_entries.next_order,
-        first_entries.entered_on,
-        first_entries.first_touch_channel
+        places.framework,
+        places.framework_order,
+        places.framework_stage,
+        places.funnel,
+        places.counting_unit,
+        places.next_order,
+        first_days.entered_on,
+        first_channels.first_touch_channel,
+        first_days.entered,
+        first_days.advanced,
+        first_days.advanced_within_30d,
+        first_days.advanced_within_90d,
+        first_days.lost
+    from first_days
+    inner join places on first_days.place = places.place
+    inner join first_channels on first_days.channel_number = first_channels.channel_number
 ),
 
 periods as (
@@ -259,8 +304,20 @@ periods as (
 ),
 
 re_entries as (
-    select * from placed
-    where entry_number > 1
+    select
+        places.framework,
+        places.framework_order,
+        places.framework_stage,
+        places.funnel,
+        places.counting_unit,
+        places.next_order,
+        placed.counting_unit_id,
+        placed.entered_on,
+        first_channels.first_touch_channel
+    from placed
+    inner join places on placed.place = places.place
+    inner join first_channels on placed.channel_number = first_channels.channel_number
+    where placed.entry_number > 1
 ),
 
 returns as (

@@ -287,8 +287,7 @@ detailed as (
         segment_value,
         counting_unit,
         count(distinct recycled_unit_id) as recycled,
-        percentile_cont(0.5) within group (order by hours_in_stage) as median_hours_in_stage,
-        percentile_cont(0.9) within group (order by hours_in_stage) as p90_hours_in_stage
+        {{ percentiles('hours_in_stage', [0.5, 0.9]) }} as hours_in_stage
     from period_details
     group by period_grain, period_start, funnel, stage, segment, segment_value, counting_unit
 ),
@@ -297,8 +296,8 @@ rated as (
     select
         counted.*,
         coalesce(detailed.recycled, 0) as recycled,
-        detailed.median_hours_in_stage,
-        detailed.p90_hours_in_stage,
+        {{ list_element('detailed.hours_in_stage', 1) }} as median_hours_in_stage,
+        {{ list_element('detailed.hours_in_stage', 2) }} as p90_hours_in_stage,
         counted.entered - counted.advanced - counted.lost as open_units,
         counted.stage_order < last_stages.last_order as has_next_stage,
         case counted.period_grain
