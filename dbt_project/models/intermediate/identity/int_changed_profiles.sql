@@ -2,8 +2,8 @@
     'person_id', 'contact_id', 'email_domain', 'contact_country', 'revenue_country', 'job_title',
     'lifecycle_stage', 'owner_id', 'self_reported_source', 'is_customer',
 ] -%}
--- Persons whose row of dim_persons is written anew, old and new ids alike: their touchpoints are, records that
--- name them changed, or what records say of them did.
+-- Persons whose row of dim_persons is written anew, old and new ids alike: their touchpoints are, records
+-- that name them changed, or what records say of them did.
 with changed_persons as (
     select * from {{ ref('int_changed_persons') }}
 ),
