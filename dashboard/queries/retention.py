@@ -226,7 +226,7 @@ def ltv_to_cac(*, model: str, date_basis: str, period: Period, only_mature: bool
             sum(loaded_cost) / nullif(sum(new_customers), 0) as cac_loaded,
             case when max(is_unknown) = 0 then sum(ltv_total) end / nullif(sum(new_customers), 0) as ltv,
             case when max(is_unknown) = 0 then sum(ltv_total) end / nullif(sum(loaded_cost), 0) as ltv_to_cac,
-            nullif(sum(loaded_cost), 0) / nullif(sum(new_customers), 0)
+            sum(loaded_cost) / nullif(sum(new_customers), 0)
             / nullif(sum(gross_margin_to_date) / nullif(sum(customer_months), 0), 0) as payback_months
         from months
         group by channel
