@@ -2,8 +2,8 @@
 
 The event-grain path (unions, identity, sessions, touchpoints, conversions, attribution) is what the targets
 speak of; the whole project with its reports, most of which add up all history each day, is a row of its own.
-Set FUNNELHOUSE_BENCH_MILLIONS for other histories than 1 and 10 million events (`1,50` takes three quarters of
-an hour and 60 GB of disk).
+Set FUNNELHOUSE_BENCH_MILLIONS for other histories than 1 and 10 million events (`1,50` takes three quarters
+of an hour and 60 GB of disk).
 """
 
 from __future__ import annotations
