@@ -370,7 +370,8 @@ def part(draw: Callable[P, None]) -> Callable[P, None]:
     def drawn(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             with data.together():
-                if data.identity() == st.session_state.setdefault(_SHOWN, data.identity()):
+                published = data.identity()
+                if st.session_state.setdefault(_SHOWN, published) == published:
                     draw(*args, **kwargs)
                     return
         except data.NotPublished as error:

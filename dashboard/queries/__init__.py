@@ -13,6 +13,7 @@ from dashboard.data import Rows, query
 from dashboard.filters import Filters
 
 EVERYTHING = "all"
+WILSON_Z = 1.959963984540054  # 95 %, as in the macro wilson_bound; a test holds both against each other
 
 
 class Cut(NamedTuple):
@@ -30,9 +31,6 @@ def cut_of(chosen: Filters) -> Cut:
     if chosen.channel:
         return Cut("channel", chosen.channel)
     return Cut("country", chosen.country) if chosen.country else WHOLE
-
-
-WILSON_Z = 1.959963984540054  # 95 %, as in the macro wilson_bound; a test holds both against each other
 
 
 def segments(table: str) -> dict[str, list[str]]:
